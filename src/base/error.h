@@ -20,7 +20,7 @@ const char *error_text(enum error error);
 enum error error_from_errno(int errno_value);
 
 /* Prints where and what, runs the hook of must_on_failure if one is set, and aborts. */
-[[noreturn]] void must_failed(const char *condition, const char *file, int line);
+void must_failed(const char *condition, const char *file, int line) __attribute__((noreturn));
 
 /* A hook run once before the abort, on the failing thread: prints what that thread was working on. NULL removes it. */
 void must_on_failure(void (*describe)(void));
