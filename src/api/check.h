@@ -1,0 +1,14 @@
+/* The shape checks of a request's nested values, called by request.c after the walk. Not for others. */
+#ifndef PENSTOCK_API_CHECK_H
+#define PENSTOCK_API_CHECK_H
+
+#include "api/api.h"
+
+/* stop, logit_bias, max tokens, stream_options, logprobs. */
+enum error api_check_values(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* messages, tools, tool_choice, response_format. */
+enum error api_check_chat(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* prompt: a string, one string or one list of token ids in an array. */
+enum error api_check_prompt(struct api_request *request, struct api_fault *fault);
+
+#endif

@@ -1,0 +1,188 @@
+/* Walks a request's top-level members against fields.def. What has a shape of its own is in messages.c and values.c. */
+#include "api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/check.h"
+#include "base/macros.h"
+
+enum field_kind { FIELD_BOOLEAN, FIELD_INTEGER, FIELD_NUMBER, FIELD_STRING, FIELD_NODE, FIELD_HARMLESS, FIELD_REFUSED };
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	unsigned endpoints;
+	size_t offset; /* in struct api_request, of the member's type */
+	double minimum;
+	double maximum;
+	const char *harmless; /* REFUSED: the one value that changes nothing, as raw JSON */
+	const char *instead;  /* REFUSED: what to do */
+};
+
+/* "none" stands in rows whose value goes nowhere. */
+
+#define none ignored_count
+static const struct field fields[] = {
+#define FIELD(name, kind, endpoints, member, ...) { name, FIELD_##kind, endpoints, offsetof(struct api_request, member), __VA_ARGS__ },
+#include "api/fields.def"
+#undef FIELD
+};
+#undef none
+
+#define FIELD_COUNT COUNT_OF(fields)
+static_assert(FIELD_COUNT <= 64, "seen fields are kept in one 64-bit set");
+
+static const struct field *find_field(struct span name, enum api_endpoint endpoint)
+{
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		if ((fields[i].endpoints & endpoint) && span_is(name, fields[i].name))
+			return &fields[i];
+	}
+	return NULL;
+}
+
+static enum error take_number(const struct field *field, const struct json *json, uint32_t node, void *member, struct api_fault *fault)
+{
+	double number = 0;
+	int64_t integer = 0;
+	enum error error;
+	if (field->kind == FIELD_INTEGER) {
+		error = json_int64(json, node, &integer);
+		number = (double)integer;
+	} else {
+		error = json_double(json, node, &number);
+	}
+	if (error)
+		return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be %s.", field->name,
+		                  field->kind == FIELD_INTEGER ? "an integer" : "a number");
+	if (number < field->minimum || number > field->maximum)
+		return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' must be between %g and %g.", field->name, field->minimum,
+		                  field->maximum);
+	if (field->kind == FIELD_INTEGER)
+		memcpy(member, &integer, sizeof(integer));
+	else
+		memcpy(member, &number, sizeof(number));
+	return OK;
+}
+
+static enum error check_refused(const struct field *field, const struct json *json, uint32_t node, struct api_fault *fault)
+{
+	if (field->harmless && span_is(json_raw(json, node), field->harmless))
+		return OK;
+	const char *why = field->instead ? field->instead : "remove it, or send the request to a model that supports it";
+	return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' is not supported by this model; %s.", field->name, why);
+}
+
+static enum error take_field(struct api_request *request, const struct field *field, uint32_t node, struct arena *arena,
+                             struct api_fault *fault)
+{
+	const struct json *json = &request->json;
+	enum json_type type = json_type(json, node);
+	char *member = (char *)request + field->offset;
+	if (type == JSON_NULL)
+		return OK;
+	switch (field->kind) {
+	case FIELD_BOOLEAN:
+		if (type != JSON_TRUE && type != JSON_FALSE)
+			return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be true or false.", field->name);
+		*(bool *)member = type == JSON_TRUE;
+		return OK;
+	case FIELD_INTEGER:
+	case FIELD_NUMBER:
+		return take_number(field, json, node, member, fault);
+	case FIELD_STRING:
+		if (json_string(json, node, arena, (struct span *)(void *)member) != OK)
+			return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be a string.", field->name);
+		return OK;
+	case FIELD_NODE:
+		*(uint32_t *)(void *)member = node;
+		return OK;
+	case FIELD_REFUSED:
+		return check_refused(field, json, node, fault);
+	case FIELD_HARMLESS:
+		return OK;
+	}
+	return ERROR_INTERNAL;
+}
+
+static void note_ignored(struct api_request *request, struct span name)
+{
+	if (request->ignored_count < API_IGNORED_MAX)
+		request->ignored[request->ignored_count] = name;
+	request->ignored_count++;
+}
+
+static enum error walk_members(struct api_request *request, struct arena *arena, struct api_fault *fault)
+{
+	const struct json *json = &request->json;
+	uint64_t seen = 0;
+	for (uint32_t key = json_first(json, JSON_ROOT); key != JSON_NONE;) {
+		uint32_t value = json_next(json, JSON_ROOT, key);
+		struct span name;
+		if (json_string(json, key, arena, &name) != OK)
+			return api_refuse(fault, ERROR_MEMORY, "", "Out of memory.");
+		const struct field *field = find_field(name, request->endpoint);
+		if (!field) {
+			note_ignored(request, name);
+		} else {
+			uint64_t bit = UINT64_C(1) << (field - fields);
+			/* Two readers of a duplicate could take different ones. */
+			if (seen & bit)
+				return api_refuse(fault, ERROR_DUPLICATE, field->name, "'%s' is given twice.", field->name);
+			seen |= bit;
+			enum error error = take_field(request, field, value, arena, fault);
+			if (error)
+				return error;
+		}
+		key = json_next(json, JSON_ROOT, value);
+	}
+	return OK;
+}
+
+static enum error check_shapes(struct api_request *request, struct arena *arena, struct api_fault *fault)
+{
+	enum error error = api_check_values(request, arena, fault);
+	if (error)
+		return error;
+	return request->endpoint == API_CHAT ? api_check_chat(request, arena, fault) : api_check_prompt(request, fault);
+}
+
+static void set_defaults(struct api_request *request, enum api_endpoint endpoint, struct span body)
+{
+	struct json json = request->json; /* its storage is used again */
+	memset(request, 0, sizeof(*request));
+	request->json = json;
+	request->endpoint = endpoint;
+	request->body = body;
+	request->max_tokens = -1;
+	request->completion_logprobs = -1;
+	request->seed = -1;
+	request->n = 1;
+	request->temperature = 1;
+	request->top_p = 1;
+	request->parallel_tool_calls = true;
+}
+
+enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body, unsigned depth_max,
+                             struct arena *arena, struct api_fault *fault)
+{
+	struct json_fault where = { 0 };
+	set_defaults(request, endpoint, body);
+	enum error error = json_parse(&request->json, body.at, body.len, depth_max, &where);
+	if (error == ERROR_MEMORY)
+		return api_refuse(fault, ERROR_MEMORY, "", "Out of memory.");
+	if (error)
+		return api_refuse(fault, error, "", "The body is not valid JSON: %s at byte %zu.", where.reason, where.offset);
+	if (json_type(&request->json, JSON_ROOT) != JSON_OBJECT)
+		return api_refuse(fault, ERROR_SYNTAX, "", "The body must be a JSON object.");
+	error = walk_members(request, arena, fault);
+	if (!error && !request->model.len)
+		error = api_refuse(fault, ERROR_SYNTAX, "model", "You must provide a model.");
+	return error ? error : check_shapes(request, arena, fault);
+}
+
+void api_request_fini(struct api_request *request)
+{
+	json_fini(&request->json);
+}

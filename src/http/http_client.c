@@ -1,0 +1,363 @@
+/* A connection is idle (in the pool's list) or carries one call. Calls and connections are one struct, because a call that
+ * starts on a stale connection must be able to move to a new one without its owner noticing. */
+#include "http/http_client.h"
+
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "io/stream.h"
+
+enum reading { READING_HEAD, READING_BODY, READING_DONE };
+
+struct http_call {
+	struct http_pool *pool;
+	struct http_call *next_idle;
+	struct stream *stream;
+	const struct http_call_events *events; /* NULL while idle */
+	void *owner;
+	struct timer timer; /* connecting, or idle in the pool */
+	struct span request_head;
+	struct span request_body;
+	struct bytes input;
+	size_t scanned;
+	struct http_chunked chunked;
+	uint64_t body_left;
+	enum http_body_kind body;
+	enum reading reading;
+	bool keep_alive;
+	bool is_reused;   /* the connection has served a call before */
+	bool has_answer;  /* a byte of the response was seen */
+	bool is_open;
+	bool in_callback; /* the owner may cancel inside; the memory stays until the callback is back */
+	bool cancelled;
+	struct http_head head;
+};
+
+struct http_pool {
+	struct loop *loop;
+	struct address address;
+	struct http_pool_settings settings;
+	struct http_call *idle; /* owned list */
+	unsigned idle_count;
+};
+
+static const struct stream_events stream_events;
+
+static void free_call(struct http_call *call)
+{
+	timer_stop(&call->timer);
+	stream_close(&call->stream);
+	bytes_fini(&call->input);
+	free(call);
+}
+
+static void remove_idle(struct http_call *call)
+{
+	struct http_call **slot = &call->pool->idle;
+	while (*slot && *slot != call)
+		slot = &(*slot)->next_idle;
+	if (*slot) {
+		*slot = call->next_idle;
+		call->pool->idle_count--;
+	}
+}
+
+/* The call is over: tells the owner, then keeps the connection or closes it. */
+static void end_call(struct http_call *call, enum error why)
+{
+	const struct http_call_events *events = call->events;
+	void *owner = call->owner;
+	struct http_pool *pool = call->pool;
+	bool keep = why == OK && call->keep_alive && call->input.len == 0 && pool->idle_count < pool->settings.idle_max;
+	call->events = NULL;
+	if (keep) {
+		call->next_idle = pool->idle;
+		pool->idle = call;
+		pool->idle_count++;
+		stream_resume(call->stream);
+		timer_start_after(&call->timer, pool->settings.idle_ns);
+	} else {
+		free_call(call);
+	}
+	events->on_end(owner, why);
+}
+
+static enum error open_connection(struct http_call *call)
+{
+	enum error error = stream_connect(call->pool->loop, &call->pool->address, &stream_events, call, &call->stream);
+	if (!error)
+		timer_start_after(&call->timer, call->pool->settings.connect_ns);
+	return error;
+}
+
+static void fail(struct http_call *call, enum error why)
+{
+	if (call->is_reused && !call->has_answer) {
+		/* The server closed the kept connection while our request was on its way: not a failure of the request. */
+		call->is_reused = false;
+		call->is_open = false;
+		stream_close(&call->stream);
+		why = open_connection(call);
+		if (!why)
+			return;
+	}
+	end_call(call, why);
+}
+
+static enum error send_request(struct http_call *call)
+{
+	struct span pieces[2] = { call->request_head, call->request_body };
+	return stream_write_spans(call->stream, pieces, 2);
+}
+
+static void on_open(void *owner)
+{
+	struct http_call *call = owner;
+	timer_stop(&call->timer);
+	call->is_open = true;
+	enum error error = send_request(call);
+	if (error)
+		fail(call, error);
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct http_call *call = container_of(timer, struct http_call, timer);
+	if (call->events) {
+		end_call(call, ERROR_TIMEOUT);
+		return;
+	}
+	remove_idle(call);
+	free_call(call);
+}
+
+/* ---- the response ---- */
+
+static bool call_owner_with_head(struct http_call *call)
+{
+	call->in_callback = true;
+	call->events->on_head(call->owner, &call->head);
+	call->in_callback = false;
+	return !call->cancelled;
+}
+
+/* false: the call is gone. */
+static bool hand_out(struct http_call *call, struct span data)
+{
+	if (data.len == 0)
+		return true;
+	call->in_callback = true;
+	call->events->on_body(call->owner, data);
+	call->in_callback = false;
+	return !call->cancelled;
+}
+
+/* false: the call is gone, or more bytes are needed. */
+static bool read_head(struct http_call *call)
+{
+	size_t used = 0;
+	struct http_fault fault;
+	bool no_body = span_starts_with(call->request_head, SPAN("HEAD "));
+	enum http_result result = http_parse_response(call->input.data, call->input.len, &http_limits_default, &call->scanned, no_body,
+	                                              &call->head, &used, &fault);
+	if (result == HTTP_MORE)
+		return false;
+	if (result == HTTP_BAD) {
+		end_call(call, ERROR_SYNTAX);
+		return false;
+	}
+	call->scanned = 0;
+	if (call->head.status < 200) {
+		bytes_consume(&call->input, used);
+		return true;
+	}
+	call->keep_alive = call->head.keep_alive;
+	call->body = call->head.body;
+	call->body_left = call->head.content_length;
+	http_chunked_init(&call->chunked);
+	bool is_empty = call->body == HTTP_BODY_NONE || (call->body == HTTP_BODY_LENGTH && call->body_left == 0);
+	call->reading = is_empty ? READING_DONE : READING_BODY;
+	if (!call_owner_with_head(call)) {
+		free_call(call);
+		return false;
+	}
+	bytes_consume(&call->input, used);
+	return true;
+}
+
+static bool read_chunk(struct http_call *call)
+{
+	size_t used = 0;
+	struct span piece = { 0 };
+	struct http_fault fault;
+	enum http_result result = http_chunked_feed(&call->chunked, call->input.data, call->input.len, &used, &piece, &fault);
+	if (result == HTTP_BAD) {
+		end_call(call, ERROR_SYNTAX);
+		return false;
+	}
+	if (result == HTTP_DONE)
+		call->reading = READING_DONE;
+	if (!hand_out(call, piece)) {
+		free_call(call);
+		return false;
+	}
+	bytes_consume(&call->input, used);
+	return true;
+}
+
+static bool read_plain(struct http_call *call)
+{
+	struct span piece = bytes_span(&call->input);
+	if (call->body == HTTP_BODY_LENGTH && piece.len >= call->body_left) {
+		piece.len = (size_t)call->body_left;
+		call->reading = READING_DONE;
+	}
+	call->body_left -= piece.len;
+	if (!hand_out(call, piece)) {
+		free_call(call);
+		return false;
+	}
+	bytes_consume(&call->input, piece.len);
+	return true;
+}
+
+static void process_input(struct http_call *call)
+{
+	bool goes_on = true;
+	while (goes_on && call->reading != READING_DONE && call->input.len) {
+		if (call->reading == READING_HEAD)
+			goes_on = read_head(call);
+		else if (call->body == HTTP_BODY_CHUNKED)
+			goes_on = read_chunk(call);
+		else
+			goes_on = read_plain(call);
+	}
+	if (goes_on && call->reading == READING_DONE)
+		end_call(call, OK);
+}
+
+static void on_read(void *owner, const char *data, size_t len)
+{
+	struct http_call *call = owner;
+	if (!call->events) {
+		/* Bytes that nobody asked for. */
+		remove_idle(call);
+		free_call(call);
+		return;
+	}
+	call->has_answer = true;
+	bytes_append(&call->input, data, len);
+	if (!bytes_ok(&call->input))
+		end_call(call, ERROR_MEMORY);
+	else
+		process_input(call);
+}
+
+static void on_close(void *owner, enum error why)
+{
+	struct http_call *call = owner;
+	if (!call->events) {
+		remove_idle(call);
+		free_call(call);
+	} else if (call->reading == READING_BODY && call->body == HTTP_BODY_UNTIL_CLOSE && why == ERROR_CLOSED) {
+		call->keep_alive = false;
+		end_call(call, OK);
+	} else {
+		fail(call, why);
+	}
+}
+
+static const struct stream_events stream_events = { .on_open = on_open, .on_read = on_read, .on_close = on_close };
+
+/* ---- the pool ---- */
+
+enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,
+                         struct http_pool **out)
+{
+	struct http_pool *pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return ERROR_MEMORY;
+	*pool = (struct http_pool){ .loop = loop, .address = *address, .settings = *settings };
+	*out = pool;
+	return OK;
+}
+
+void http_pool_forget_idle(struct http_pool *pool)
+{
+	while (pool->idle) {
+		struct http_call *call = pool->idle;
+		remove_idle(call);
+		free_call(call);
+	}
+}
+
+void http_pool_free(struct http_pool **pool)
+{
+	if (!*pool)
+		return;
+	http_pool_forget_idle(*pool);
+	free(*pool);
+	*pool = NULL;
+}
+
+static struct http_call *take_idle(struct http_pool *pool)
+{
+	struct http_call *call = pool->idle;
+	if (!call)
+		return NULL;
+	remove_idle(call);
+	timer_stop(&call->timer);
+	call->is_reused = true;
+	call->has_answer = false;
+	call->reading = READING_HEAD;
+	return call;
+}
+
+enum error http_call_start(struct http_pool *pool, struct span head, struct span body, const struct http_call_events *events,
+                           void *owner, struct http_call **out)
+{
+	struct http_call *call = take_idle(pool);
+	if (!call) {
+		call = calloc(1, sizeof(*call));
+		if (!call)
+			return ERROR_MEMORY;
+		call->pool = pool;
+		timer_init(&call->timer, pool->loop, on_timer);
+	}
+	call->events = events;
+	call->owner = owner;
+	call->request_head = head;
+	call->request_body = body;
+	enum error error = call->is_open ? send_request(call) : open_connection(call);
+	if (error) {
+		free_call(call);
+		return error;
+	}
+	*out = call;
+	return OK;
+}
+
+void http_call_cancel(struct http_call **call_slot)
+{
+	struct http_call *call = *call_slot;
+	*call_slot = NULL;
+	if (!call)
+		return;
+	call->cancelled = true;
+	if (!call->in_callback)
+		free_call(call);
+	else
+		stream_close(&call->stream);
+}
+
+void http_call_pause(struct http_call *call)
+{
+	if (call->stream)
+		stream_pause(call->stream);
+}
+
+void http_call_resume(struct http_call *call)
+{
+	if (call->stream)
+		stream_resume(call->stream);
+}

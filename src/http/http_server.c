@@ -1,0 +1,525 @@
+/* One struct a connection; see the states below. Input is one buffer: a head is parsed in place and the buffer then becomes the
+ * exchange's, so that the head's spans need no copies. */
+#include "http/http_server.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "io/stream.h"
+
+/* What a client may send ahead of its answer before it is dropped. */
+#define STASH_BYTES_MAX (256 * 1024)
+/* Buffers over this are given back when a connection goes idle. */
+#define KEEP_BYTES (16 * 1024)
+#define LINGER_NS (2 * NS_PER_S)
+
+enum state {
+	STATE_IDLE,     /* no byte of a request yet */
+	STATE_HEAD,     /* owner is set from here on */
+	STATE_WAITING,  /* the head is complete, the owner has not asked for the body */
+	STATE_BODY,     /* taking the body */
+	STATE_COMPLETE, /* the whole request is here */
+	STATE_FAULTY    /* refused: answer, then close */
+};
+
+enum response { RESPONSE_NONE, RESPONSE_OPEN, RESPONSE_DONE };
+
+struct http_exchange {
+	struct http_server *server;
+	struct http_exchange *previous; /* the server's list */
+	struct http_exchange *next;
+	struct stream *stream;
+	void *owner; /* borrowed; NULL between requests */
+	struct timer idle;
+	enum state state;
+	enum response response;
+	bool gone;
+	bool is_processing; /* process_input is on the stack: it continues, nobody else starts it */
+	bool close_after;
+	bool is_chunked_response;
+	int64_t begin_ns;
+	size_t scanned;
+	uint64_t body_limit;
+	struct http_chunked chunked;
+	struct http_fault fault;
+	struct bytes input;
+	struct bytes head_storage; /* what head's spans point into */
+	struct bytes body;
+	struct http_head head;
+};
+
+struct http_server {
+	struct loop *loop;
+	struct http_server_settings settings;
+	const struct http_server_events *events;
+	void *context;
+	struct http_exchange *first;
+	unsigned connections;
+	bool draining;
+	int64_t date_second;
+	char date[40];
+};
+
+static void process_input(struct http_exchange *exchange);
+
+static void unlink_and_free(struct http_exchange *exchange)
+{
+	struct http_server *server = exchange->server;
+	if (exchange->previous)
+		exchange->previous->next = exchange->next;
+	else
+		server->first = exchange->next;
+	if (exchange->next)
+		exchange->next->previous = exchange->previous;
+	server->connections--;
+	timer_stop(&exchange->idle);
+	stream_close(&exchange->stream);
+	bytes_fini(&exchange->input);
+	bytes_fini(&exchange->head_storage);
+	bytes_fini(&exchange->body);
+	free(exchange);
+}
+
+static void notify(struct http_exchange *exchange, enum http_event event)
+{
+	exchange->server->events->on_event(exchange->owner, exchange, event);
+}
+
+static void become_faulty(struct http_exchange *exchange, int status, const char *text)
+{
+	exchange->state = STATE_FAULTY;
+	exchange->fault = (struct http_fault){ .status = status, .text = text };
+	exchange->close_after = true;
+	notify(exchange, HTTP_EVENT_FAULT);
+}
+
+/* ---- reading ---- */
+
+static void read_head(struct http_exchange *exchange)
+{
+	struct bytes *input = &exchange->input;
+	size_t used = 0;
+	struct http_fault fault = { 0 };
+	enum http_result result = http_parse_request(input->data, input->len, &exchange->server->settings.limits, &exchange->scanned,
+	                                             &exchange->head, &used, &fault);
+	if (result == HTTP_MORE)
+		return;
+	if (result == HTTP_BAD) {
+		become_faulty(exchange, fault.status, fault.text);
+		return;
+	}
+	/* The buffer becomes the head's storage; what follows the head starts a new one. */
+	struct bytes rest = exchange->head_storage;
+	bytes_clear(&rest);
+	bytes_append(&rest, input->data + used, input->len - used);
+	exchange->head_storage = *input;
+	exchange->input = rest;
+	exchange->scanned = 0;
+	exchange->state = STATE_WAITING;
+	if (!exchange->head.keep_alive)
+		exchange->close_after = true;
+	if (!bytes_ok(&exchange->input))
+		become_faulty(exchange, 503, "out of memory");
+	else
+		notify(exchange, HTTP_EVENT_HEAD);
+}
+
+static void complete_body(struct http_exchange *exchange)
+{
+	exchange->state = STATE_COMPLETE;
+	if (bytes_ok(&exchange->body))
+		notify(exchange, HTTP_EVENT_BODY);
+	else
+		become_faulty(exchange, 503, "out of memory for the body");
+}
+
+static void read_chunked_body(struct http_exchange *exchange)
+{
+	size_t taken = 0;
+	enum http_result result = HTTP_MORE;
+	struct http_fault fault = { 0 };
+	while (result == HTTP_MORE && taken < exchange->input.len) {
+		size_t used = 0;
+		struct span piece = { 0 };
+		result = http_chunked_feed(&exchange->chunked, exchange->input.data + taken, exchange->input.len - taken, &used, &piece,
+		                           &fault);
+		taken += used;
+		if (exchange->body.len + piece.len > exchange->body_limit) {
+			fault = (struct http_fault){ .status = 413, .text = "the body is larger than allowed" };
+			result = HTTP_BAD;
+		} else {
+			bytes_append_span(&exchange->body, piece);
+		}
+	}
+	bytes_consume(&exchange->input, taken);
+	if (result == HTTP_BAD)
+		become_faulty(exchange, fault.status, fault.text);
+	else if (result == HTTP_DONE)
+		complete_body(exchange);
+}
+
+static void read_body(struct http_exchange *exchange)
+{
+	if (exchange->head.body == HTTP_BODY_CHUNKED) {
+		read_chunked_body(exchange);
+		return;
+	}
+	size_t left = (size_t)exchange->head.content_length - exchange->body.len;
+	size_t here = exchange->input.len < left ? exchange->input.len : left;
+	bytes_append(&exchange->body, exchange->input.data, here);
+	bytes_consume(&exchange->input, here);
+	if (here == left)
+		complete_body(exchange);
+	else if (!bytes_ok(&exchange->body))
+		become_faulty(exchange, 503, "out of memory for the body");
+}
+
+static void begin(struct http_exchange *exchange)
+{
+	timer_stop(&exchange->idle);
+	exchange->begin_ns = loop_now_ns(exchange->server->loop);
+	exchange->owner = exchange->server->events->on_begin(exchange->server->context, exchange);
+	exchange->state = STATE_HEAD;
+}
+
+/* Goes as far as the bytes reach. The owner may end the exchange in any notify, which then takes the connection to the next request
+ * here, not deeper on the stack. */
+static void process_input(struct http_exchange *exchange)
+{
+	if (exchange->is_processing)
+		return;
+	exchange->is_processing = true;
+	for (;;) {
+		enum state before = exchange->state;
+		size_t len_before = exchange->input.len;
+		if (exchange->gone && !exchange->owner)
+			break;
+		if (before == STATE_IDLE && exchange->input.len) {
+			begin(exchange);
+			if (!exchange->owner) {
+				exchange->gone = true;
+				break;
+			}
+		}
+		if (exchange->state == STATE_HEAD)
+			read_head(exchange);
+		else if (exchange->state == STATE_BODY)
+			read_body(exchange);
+		bool moved = exchange->state != before || exchange->input.len != len_before;
+		if (!moved || (exchange->state == STATE_IDLE && exchange->input.len == 0))
+			break;
+	}
+	exchange->is_processing = false;
+	if (exchange->gone && !exchange->owner)
+		unlink_and_free(exchange);
+}
+
+static void on_read(void *owner, const char *data, size_t len)
+{
+	struct http_exchange *exchange = owner;
+	if (exchange->state == STATE_FAULTY)
+		return;
+	bool is_taking = exchange->state == STATE_BODY || exchange->state == STATE_HEAD || exchange->state == STATE_IDLE;
+	bytes_append(&exchange->input, data, len);
+	if (!bytes_ok(&exchange->input) || (!is_taking && exchange->input.len > STASH_BYTES_MAX)) {
+		stream_close(&exchange->stream);
+		exchange->gone = true;
+		if (exchange->owner)
+			notify(exchange, HTTP_EVENT_GONE);
+		else
+			unlink_and_free(exchange);
+		return;
+	}
+	process_input(exchange);
+}
+
+static void on_close(void *owner, enum error why)
+{
+	struct http_exchange *exchange = owner;
+	(void)why;
+	exchange->gone = true;
+	if (exchange->owner)
+		notify(exchange, HTTP_EVENT_GONE);
+	else
+		unlink_and_free(exchange);
+}
+
+static void on_drain(void *owner)
+{
+	struct http_exchange *exchange = owner;
+	if (exchange->owner && !exchange->gone)
+		notify(exchange, HTTP_EVENT_DRAIN);
+}
+
+static const struct stream_events stream_events = { .on_read = on_read, .on_close = on_close, .on_drain = on_drain };
+
+static void on_idle(struct timer *timer)
+{
+	unlink_and_free(container_of(timer, struct http_exchange, idle));
+}
+
+/* ---- the server ---- */
+
+enum error http_server_new(struct loop *loop, const struct http_server_settings *settings, const struct http_server_events *events,
+                           void *context, struct http_server **out)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	if (!server)
+		return ERROR_MEMORY;
+	server->loop = loop;
+	server->settings = *settings;
+	server->events = events;
+	server->context = context;
+	*out = server;
+	return OK;
+}
+
+static void close_idle(struct http_server *server)
+{
+	for (struct http_exchange *exchange = server->first, *next; exchange; exchange = next) {
+		next = exchange->next;
+		if (!exchange->owner && !exchange->is_processing)
+			unlink_and_free(exchange);
+	}
+}
+
+void http_server_free(struct http_server **server_slot)
+{
+	struct http_server *server = *server_slot;
+	if (!server)
+		return;
+	*server_slot = NULL;
+	close_idle(server);
+	MUST(!server->first);
+	free(server);
+}
+
+void http_server_drain(struct http_server *server)
+{
+	server->draining = true;
+	close_idle(server);
+}
+
+unsigned http_server_connections(const struct http_server *server)
+{
+	return server->connections;
+}
+
+void http_server_adopt(struct http_server *server, int fd)
+{
+	struct http_exchange *exchange = calloc(1, sizeof(*exchange));
+	struct stream *stream = NULL;
+	if (stream_adopt(server->loop, fd, &stream_events, exchange, &stream) != OK || !exchange) {
+		stream_close(&stream);
+		free(exchange);
+		return;
+	}
+	exchange->server = server;
+	exchange->stream = stream;
+	exchange->next = server->first;
+	if (server->first)
+		server->first->previous = exchange;
+	server->first = exchange;
+	server->connections++;
+	timer_init(&exchange->idle, server->loop, on_idle);
+	timer_start_after(&exchange->idle, server->settings.idle_ns);
+}
+
+/* ---- the request ---- */
+
+const struct http_head *http_exchange_head(const struct http_exchange *exchange)
+{
+	bool has_head = exchange->state == STATE_WAITING || exchange->state == STATE_BODY || exchange->state == STATE_COMPLETE;
+	return has_head ? &exchange->head : NULL;
+}
+
+int64_t http_exchange_begin_ns(const struct http_exchange *exchange)
+{
+	return exchange->begin_ns;
+}
+
+enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t limit_bytes)
+{
+	MUST(exchange->state == STATE_WAITING);
+	exchange->body_limit = limit_bytes;
+	if (exchange->head.body == HTTP_BODY_NONE) {
+		exchange->state = STATE_COMPLETE;
+		return OK;
+	}
+	if (exchange->head.body == HTTP_BODY_LENGTH && exchange->head.content_length > limit_bytes) {
+		exchange->close_after = true;
+		return ERROR_LIMIT;
+	}
+	http_chunked_init(&exchange->chunked);
+	exchange->state = STATE_BODY;
+	if (exchange->head.expect_continue && exchange->input.len == 0 && !exchange->gone) {
+		struct span interim = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
+		return stream_write(exchange->stream, interim.at, interim.len);
+	}
+	return OK;
+}
+
+bool http_exchange_body_is_complete(const struct http_exchange *exchange)
+{
+	return exchange->state == STATE_COMPLETE;
+}
+
+struct span http_exchange_body(const struct http_exchange *exchange)
+{
+	return bytes_span(&exchange->body);
+}
+
+const struct http_fault *http_exchange_fault(const struct http_exchange *exchange)
+{
+	return exchange->state == STATE_FAULTY ? &exchange->fault : NULL;
+}
+
+bool http_exchange_is_gone(const struct http_exchange *exchange)
+{
+	return exchange->gone;
+}
+
+/* ---- the response ---- */
+
+static const char *current_date(struct http_server *server)
+{
+	int64_t second = clock_wall_ns() / NS_PER_S;
+	if (second != server->date_second) {
+		time_t time = (time_t)second;
+		struct tm parts;
+		gmtime_r(&time, &parts);
+		strftime(server->date, sizeof(server->date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+		server->date_second = second;
+	}
+	return server->date;
+}
+
+/* What cannot be written any more shows as HTTP_EVENT_GONE. */
+static void write_pieces(struct http_exchange *exchange, const struct span *pieces, size_t count)
+{
+	if (exchange->gone)
+		return;
+	if (stream_write_spans(exchange->stream, pieces, count) == ERROR_MEMORY)
+		exchange->close_after = true;
+}
+
+static void begin_response_head(struct http_exchange *exchange, struct bytes *out, int status, struct span headers)
+{
+	MUST(exchange->response == RESPONSE_NONE);
+	/* An unread rest of the request can't be told from the next one. */
+	if (exchange->state != STATE_COMPLETE || exchange->server->draining)
+		exchange->close_after = true;
+	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status), current_date(exchange->server));
+	bytes_append_span(out, headers);
+	if (exchange->close_after)
+		bytes_append_text(out, "connection: close\r\n");
+}
+
+static bool is_head_request(const struct http_exchange *exchange)
+{
+	return http_exchange_head(exchange) && span_is(exchange->head.method, "HEAD");
+}
+
+void http_respond(struct http_exchange *exchange, int status, struct span headers, struct span body)
+{
+	struct bytes head = { 0 };
+	begin_response_head(exchange, &head, status, headers);
+	bytes_printf(&head, "content-length: %zu\r\n\r\n", body.len);
+	struct span pieces[2] = { bytes_span(&head), is_head_request(exchange) ? (struct span){ 0 } : body };
+	write_pieces(exchange, pieces, 2);
+	exchange->response = RESPONSE_DONE;
+	if (!bytes_ok(&head))
+		exchange->close_after = true;
+	bytes_fini(&head);
+}
+
+void http_respond_start(struct http_exchange *exchange, int status, struct span headers)
+{
+	struct bytes head = { 0 };
+	const struct http_head *request = http_exchange_head(exchange);
+	exchange->is_chunked_response = request && request->minor_version >= 1;
+	if (!exchange->is_chunked_response)
+		exchange->close_after = true;
+	begin_response_head(exchange, &head, status, headers);
+	bytes_append_text(&head, exchange->is_chunked_response ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
+	struct span piece = bytes_span(&head);
+	write_pieces(exchange, &piece, 1);
+	exchange->response = RESPONSE_OPEN;
+	bytes_fini(&head);
+}
+
+void http_respond_write(struct http_exchange *exchange, struct span data)
+{
+	MUST(exchange->response == RESPONSE_OPEN);
+	if (data.len == 0)
+		return;
+	if (!exchange->is_chunked_response) {
+		write_pieces(exchange, &data, 1);
+		return;
+	}
+	char size_line[24];
+	int size_len = snprintf(size_line, sizeof(size_line), "%zx\r\n", data.len);
+	struct span pieces[3] = { { size_line, (size_t)size_len }, data, SPAN("\r\n") };
+	write_pieces(exchange, pieces, 3);
+}
+
+void http_respond_finish(struct http_exchange *exchange)
+{
+	MUST(exchange->response == RESPONSE_OPEN);
+	struct span end = SPAN("0\r\n\r\n");
+	if (exchange->is_chunked_response)
+		write_pieces(exchange, &end, 1);
+	exchange->response = RESPONSE_DONE;
+}
+
+bool http_exchange_has_started(const struct http_exchange *exchange)
+{
+	return exchange->response != RESPONSE_NONE;
+}
+
+size_t http_exchange_queued_bytes(const struct http_exchange *exchange)
+{
+	return exchange->stream ? stream_queued_bytes(exchange->stream) : 0;
+}
+
+static void release_buffer(struct bytes *bytes)
+{
+	if (bytes->capacity > KEEP_BYTES)
+		bytes_fini(bytes);
+	else
+		bytes_clear(bytes);
+}
+
+static void await_next_request(struct http_exchange *exchange)
+{
+	exchange->state = STATE_IDLE;
+	exchange->response = RESPONSE_NONE;
+	release_buffer(&exchange->head_storage);
+	release_buffer(&exchange->body);
+	if (exchange->input.len == 0) {
+		release_buffer(&exchange->input);
+		timer_start_after(&exchange->idle, exchange->server->settings.idle_ns);
+	}
+	process_input(exchange);
+}
+
+void http_exchange_end(struct http_exchange **exchange_slot)
+{
+	struct http_exchange *exchange = *exchange_slot;
+	*exchange_slot = NULL;
+	exchange->owner = NULL;
+	bool is_whole = exchange->response == RESPONSE_DONE;
+	if (!exchange->gone && is_whole && !exchange->close_after) {
+		await_next_request(exchange);
+		return;
+	}
+	if (is_whole && !exchange->gone)
+		stream_close_after_writing(&exchange->stream, LINGER_NS);
+	else
+		stream_close(&exchange->stream);
+	exchange->gone = true;
+	if (!exchange->is_processing)
+		unlink_and_free(exchange);
+}
