@@ -185,6 +185,15 @@ START_TEST(reference_page)
 	ck_assert_ptr_nonnull(strstr(text, "\n| `tiers` | text or list of texts | *required* |  | "));
 	ck_assert_ptr_nonnull(strstr(text, "| `error`, `warning`, `info`, `debug` |"));
 	ck_assert_ptr_null(strstr(text, "scripted"));
+	/* The page in docs/ is this one. */
+	FILE *file = fopen("docs/config.md", "r");
+	ck_assert_ptr_nonnull(file);
+	struct bytes kept = { 0 };
+	ck_assert(bytes_reserve(&kept, page.len + 1));
+	kept.len = fread(kept.data, 1, page.len + 1, file);
+	fclose(file);
+	ck_assert_msg(span_equal(bytes_span(&kept), bytes_span(&page)), "docs/config.md is old: run make reference");
+	bytes_fini(&kept);
 	bytes_fini(&page);
 }
 END_TEST
