@@ -83,34 +83,46 @@ static enum error skip_escape(struct parser *parser)
 	return OK;
 }
 
+/* Stands on a byte that json_skip_plain stopped at, not the end. Sets *ended at the closing quote, which it skips. */
+static enum error skip_special(struct parser *parser, bool *escaped, bool *ended)
+{
+	const unsigned char byte = (unsigned char)*parser->at;
+	if (byte == '"') {
+		parser->at++;
+		*ended = true;
+		return OK;
+	}
+	if (byte == '\\') {
+		*escaped = true;
+		return skip_escape(parser);
+	}
+	if (byte < 0x20)
+		return syntax(parser, "control character in a string");
+	/* Characters beyond ASCII come in runs. */
+	do {
+		const size_t len = json_utf8_len(parser->at, parser->end);
+		if (len == 0)
+			return syntax(parser, "malformed UTF-8 in a string");
+		parser->at += len;
+	} while (parser->at < parser->end && (unsigned char)*parser->at >= 0x80);
+	return OK;
+}
+
 static enum error parse_string(struct parser *parser)
 {
 	if (!add_node(parser, JSON_STRING, parser->at))
 		return ERROR_MEMORY;
 	bool escaped = false;
+	bool ended = false;
 	parser->at++;
-	for (;;) {
+	while (!ended) {
 		parser->at = json_skip_plain(parser->at, parser->end);
 		if (parser->at == parser->end)
 			return syntax(parser, "the text ends inside a string");
-		const unsigned char byte = (unsigned char)*parser->at;
-		if (byte == '"')
-			break;
-		if (byte == '\\') {
-			const enum error error = skip_escape(parser);
-			if (error != OK)
-				return error;
-			escaped = true;
-			continue;
-		}
-		if (byte < 0x20)
-			return syntax(parser, "control character in a string");
-		const size_t len = json_utf8_len(parser->at, parser->end);
-		if (len == 0)
-			return syntax(parser, "malformed UTF-8 in a string");
-		parser->at += len;
+		const enum error error = skip_special(parser, &escaped, &ended);
+		if (error != OK)
+			return error;
 	}
-	parser->at++;
 	end_scalar(parser);
 	parser->json->nodes[parser->json->count - 1].escaped = escaped;
 	return OK;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +21,11 @@
 #include "base/macros.h"
 
 #define RING_BYTES ((size_t)256 * 1024)
-#define STOP_WAIT_S 1
+/* Together the second that log_stop may take. */
+#define STOP_WAIT_NS (700 * NS_PER_MS)
+#define ABANDON_WAIT_NS (300 * NS_PER_MS)
+/* How often a blocked writer looks whether it was abandoned. */
+#define LOOK_MS 50
 
 static struct sink {
 	pthread_mutex_t lock;
@@ -30,6 +35,8 @@ static struct sink {
 	bool is_running; /* lines go into the ring */
 	bool is_ending;
 	bool has_ended;
+	bool is_lost; /* a stopped writer still hangs in its write: no other may start */
+	_Atomic bool is_abandoned;
 	int fd;        /* borrowed */
 	size_t tail;   /* where the oldest byte stands */
 	size_t filled; /* bytes in the ring */
@@ -58,31 +65,25 @@ static void count_dropped(uint64_t lines)
 	atomic_fetch_add(&sink.dropped, lines);
 }
 
-/* One write, as far as it goes. 0 when the descriptor takes no more: its bytes are lost then. */
-static size_t write_some(int fd, const char *data, size_t len)
+/* One write, as far as it goes; false when the descriptor is broken. */
+static bool write_some(int fd, const char *data, size_t len, size_t *written)
 {
-	for (;;) {
-		const ssize_t written = write(fd, data, len);
-		if (written >= 0)
-			return (size_t)written;
-		if (errno == EAGAIN) {
-			struct pollfd wanted = { .fd = fd, .events = POLLOUT };
-			(void)poll(&wanted, 1, -1);
-		} else if (errno != EINTR) {
-			return 0;
-		}
-	}
+	const ssize_t result = write(fd, data, len);
+	*written = result > 0 ? (size_t)result : 0;
+	return result > 0 || errno == EAGAIN || errno == EINTR;
 }
 
 /* ---- the writer thread ---- */
 
-/* Without the lock, and the only place where the writer may be cancelled: a blocked pipe must not outlast log_stop. */
-static size_t write_cancellably(const char *data, size_t len)
+/* False when log_stop gave up on the descriptor. Looks at both by turns, so that no blocked pipe outlasts log_stop. */
+static bool wait_for_room(void)
 {
-	(void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	const size_t written = write_some(sink.fd, data, len);
-	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	return written;
+	struct pollfd wanted = { .fd = sink.fd, .events = POLLOUT };
+	while (poll(&wanted, 1, LOOK_MS) <= 0) {
+		if (atomic_load(&sink.is_abandoned))
+			return false;
+	}
+	return true;
 }
 
 static uint64_t count_lines(const char *data, size_t len)
@@ -93,11 +94,12 @@ static uint64_t count_lines(const char *data, size_t len)
 	return lines;
 }
 
-/* The oldest bytes that stand in one piece. */
+/* The oldest bytes that stand in one piece, up to PIPE_BUF of them: a pipe that is ready takes so much at once. */
 static struct span oldest_piece(void)
 {
 	const size_t to_edge = RING_BYTES - sink.tail;
-	return (struct span){ sink.ring + sink.tail, sink.filled < to_edge ? sink.filled : to_edge };
+	const size_t len = sink.filled < to_edge ? sink.filled : to_edge;
+	return (struct span){ sink.ring + sink.tail, len < PIPE_BUF ? len : PIPE_BUF };
 }
 
 static void give_back(size_t len)
@@ -106,26 +108,37 @@ static void give_back(size_t len)
 	sink.filled -= len;
 }
 
+static void drop_piece(struct span piece)
+{
+	count_dropped(count_lines(piece.at, piece.len));
+	give_back(piece.len);
+}
+
+/* Called with the lock held, which it gives up while it waits and writes. */
+static void write_piece(struct span piece)
+{
+	unlock_sink();
+	size_t written = 0;
+	const bool has_room = wait_for_room();
+	const bool is_working = has_room && write_some(sink.fd, piece.at, piece.len, &written);
+	lock_sink();
+	if (is_working)
+		give_back(written);
+	else
+		drop_piece(piece); /* a full disk may have room again for the next one */
+	while (!has_room && sink.filled > 0)
+		drop_piece(oldest_piece());
+}
+
 static void *write_lines(void *unused)
 {
 	(void)unused;
-	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	lock_sink();
 	while (sink.filled > 0 || !sink.is_ending) {
-		if (sink.filled == 0) {
+		if (sink.filled == 0)
 			(void)pthread_cond_wait(&sink.filled_changed, &sink.lock);
-			continue;
-		}
-		const struct span piece = oldest_piece();
-		unlock_sink();
-		size_t taken = write_cancellably(piece.at, piece.len);
-		if (taken == 0) {
-			/* A full disk may have room again for the next piece; this one is gone. */
-			count_dropped(count_lines(piece.at, piece.len));
-			taken = piece.len;
-		}
-		lock_sink();
-		give_back(taken);
+		else
+			write_piece(oldest_piece());
 	}
 	sink.has_ended = true;
 	(void)pthread_cond_signal(&sink.writer_ended);
@@ -171,11 +184,10 @@ void log_json(struct span object)
 	bytes_init(&line);
 	bytes_append_span(&line, object);
 	bytes_append_byte(&line, '\n');
-	size_t done = bytes_ok(&line) ? 0 : line.len;
-	while (done < line.len) {
-		const size_t written = write_some(STDERR_FILENO, line.data + done, line.len - done);
-		done = written == 0 ? line.len : done + written;
-	}
+	size_t written = 0;
+	bool is_working = bytes_ok(&line);
+	for (size_t done = 0; is_working && done < line.len; done += written)
+		is_working = write_some(STDERR_FILENO, line.data + done, line.len - done, &written);
 	bytes_fini(&line);
 }
 
@@ -232,9 +244,14 @@ void log_start(int fd, enum log_level level)
 {
 	lock_sink();
 	MUST(!sink.is_running);
+	if (sink.is_lost) {
+		unlock_sink();
+		return;
+	}
 	sink.fd = fd;
 	sink.tail = sink.filled = 0;
 	sink.is_ending = sink.has_ended = false;
+	atomic_store(&sink.is_abandoned, false);
 	atomic_store(&sink.dropped, 0);
 	log_set_level(level);
 	/* The writer inherits the mask: signals are for other threads, and a closed pipe must not kill the program. */
@@ -247,6 +264,17 @@ void log_start(int fd, enum log_level level)
 	unlock_sink();
 }
 
+/* Called with the lock held; false when the writer has not ended after so long. */
+static bool wait_for_end(int64_t wait_ns)
+{
+	const int64_t deadline_ns = clock_now_ns() + wait_ns;
+	const struct timespec deadline = { .tv_sec = (time_t)(deadline_ns / NS_PER_S), .tv_nsec = deadline_ns % NS_PER_S };
+	int waited = 0;
+	while (!sink.has_ended && waited == 0)
+		waited = pthread_cond_clockwait(&sink.writer_ended, &sink.lock, CLOCK_MONOTONIC, &deadline);
+	return sink.has_ended;
+}
+
 void log_stop(void)
 {
 	lock_sink();
@@ -257,20 +285,15 @@ void log_stop(void)
 	sink.is_running = false;
 	sink.is_ending = true;
 	(void)pthread_cond_signal(&sink.filled_changed);
-	struct timespec deadline;
-	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += STOP_WAIT_S;
-	int waited = 0;
-	while (!sink.has_ended && waited == 0)
-		waited = pthread_cond_clockwait(&sink.writer_ended, &sink.lock, CLOCK_MONOTONIC, &deadline);
-	if (!sink.has_ended)
-		(void)pthread_cancel(sink.writer);
-	unlock_sink();
-	MUST(pthread_join(sink.writer, NULL) == 0);
-	/* What a cancelled writer leaves behind, wherever in the ring it stands. */
-	while (sink.filled > 0) {
-		const struct span piece = oldest_piece();
-		count_dropped(count_lines(piece.at, piece.len));
-		give_back(piece.len);
+	if (!wait_for_end(STOP_WAIT_NS)) {
+		atomic_store(&sink.is_abandoned, true);
+		/* Only a write that blocks although the descriptor was ready can hold it now: another process filled the pipe
+		 * in between, or a file system hangs. The thread stays behind then, and the sink with it. */
+		sink.is_lost = !wait_for_end(ABANDON_WAIT_NS);
 	}
+	unlock_sink();
+	if (sink.is_lost)
+		(void)pthread_detach(sink.writer);
+	else
+		MUST(pthread_join(sink.writer, NULL) == 0);
 }
