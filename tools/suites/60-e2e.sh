@@ -11,7 +11,7 @@ if [[ ${#scripts[@]} == 0 ]]; then
 fi
 build_or_fail e2e build-asan -Dtests=true -Dtest_hooks=true -Db_sanitize=address,undefined
 penstock=$PWD/build-asan/penstock
-export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 varnishtest -j "${JOBS:-$(nproc)}" -t 60 -D "penstock=$penstock" -D "testdir=$PWD/test/e2e" "${scripts[@]}" 2>&1 | tee "$output" || true
