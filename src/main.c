@@ -29,7 +29,8 @@ static int show_usage(FILE *out, int status)
 	fputs("Usage: penstock SUBCOMMAND [OPTION ...]\n\nSubcommands:\n", out);
 	for (size_t i = 0; i < COUNT_OF(subcommands); i++)
 		fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
-	fputs("\nEach has --help. Exit status: 0 all right, 1 the thing measured fell short, 2 bad usage or config.\n", out);
+	fputs("\nEach has --help. Exit status: 0 all right, 1 the thing measured fell short, 2 bad usage or config.\n",
+	      out);
 	return status;
 }
 

@@ -41,20 +41,20 @@ struct api_request {
 	struct json json;
 	struct span model;
 	bool stream;
-	bool include_usage;   /* stream_options.include_usage */
-	bool logprobs;        /* chat: the field; completions: logprobs given */
-	bool parallel_tool_calls; /* true unless the request says false */
-	int64_t top_logprobs;     /* [0, 20] */
+	bool include_usage;          /* stream_options.include_usage */
+	bool logprobs;               /* chat: the field; completions: logprobs given */
+	bool parallel_tool_calls;    /* true unless the request says false */
+	int64_t top_logprobs;        /* [0, 20] */
 	int64_t completion_logprobs; /* completions: [0, 5], -1 = not given */
-	int64_t max_tokens;   /* of either name; -1 = not given */
-	int64_t n;            /* 1 */
-	double temperature;   /* [0, 2]; 0 = greedy; this and the next three: -1 = not given */
-	double top_p;         /* (0, 1] */
-	double min_p;         /* [0, 1] */
-	int64_t top_k;        /* 0 or -1 = all; API_TOP_K_NOT_GIVEN */
-	double frequency_penalty; /* [-2, 2] */
+	int64_t max_tokens;          /* of either name; -1 = not given */
+	int64_t n;                   /* 1 */
+	double temperature;          /* [0, 2]; 0 = greedy; this and the next three: -1 = not given */
+	double top_p;                /* (0, 1] */
+	double min_p;                /* [0, 1] */
+	int64_t top_k;               /* 0 or -1 = all; API_TOP_K_NOT_GIVEN */
+	double frequency_penalty;    /* [-2, 2] */
 	double presence_penalty;
-	int64_t seed;         /* -1 = not given */
+	int64_t seed; /* -1 = not given */
 	struct span stops[API_STOPS_MAX];
 	size_t stop_count;
 	struct api_logit_bias *logit_bias; /* in the arena */
@@ -78,8 +78,8 @@ struct api_request {
 /* Decodes and checks a body. depth_max: JSON nesting. OK, or an error with *fault filled: ERROR_SYNTAX and ERROR_LIMIT (400), ERROR_UNSUPPORTED
  * (400: known, would change the answer, can't be honoured), ERROR_MEMORY (503). Call api_request_fini either way. Zeroed memory or an
  * earlier request (its storage is reused) are fine. */
-enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body, unsigned depth_max,
-                             struct arena *arena, struct api_fault *fault);
+enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
+                             unsigned depth_max, struct arena *arena, struct api_fault *fault);
 void api_request_fini(struct api_request *request);
 
 /* Fills a fault; format as printf. Returns `error`, so that callers can return it on. */

@@ -26,7 +26,9 @@ enum error api_refuse(struct api_fault *fault, enum error error, const char *par
 	va_list arguments;
 	fault->status = error == ERROR_MEMORY ? 503 : 400;
 	fault->type = api_error_type(fault->status);
-	fault->code = error == ERROR_UNSUPPORTED ? "unsupported_value" : error == ERROR_MEMORY ? "out_of_memory" : "invalid_value";
+	fault->code = error == ERROR_UNSUPPORTED ? "unsupported_value"
+	              : error == ERROR_MEMORY    ? "out_of_memory"
+	                                         : "invalid_value";
 	snprintf(fault->param, sizeof(fault->param), "%s", param);
 	va_start(arguments, format);
 	vsnprintf(fault->message, sizeof(fault->message), format, arguments);

@@ -28,8 +28,8 @@ static bool is_known_role(struct span role)
 	return false;
 }
 
-static enum error check_part(const struct json *json, uint32_t part, unsigned message, unsigned index, struct arena *arena,
-                             struct api_fault *fault)
+static enum error check_part(const struct json *json, uint32_t part, unsigned message, unsigned index,
+                             struct arena *arena, struct api_fault *fault)
 {
 	struct place place = place_of("messages.[%u].content.[%u].type", message, index);
 	struct span type;
@@ -37,7 +37,8 @@ static enum error check_part(const struct json *json, uint32_t part, unsigned me
 	if (node == JSON_NONE || json_string(json, node, arena, &type) != OK)
 		return api_refuse(fault, ERROR_SYNTAX, place.text, "A content part must be an object with a 'type'.");
 	if (!span_is(type, "text"))
-		return api_refuse(fault, ERROR_UNSUPPORTED, place.text, "Content parts of type '%.*s' are not supported by this model; it reads text only.",
+		return api_refuse(fault, ERROR_UNSUPPORTED, place.text,
+		                  "Content parts of type '%.*s' are not supported by this model; it reads text only.",
 		                  (int)(type.len < 64 ? type.len : 64), type.at);
 	uint32_t text = json_get(json, part, "text");
 	if (text == JSON_NONE || json_type(json, text) != JSON_STRING)
@@ -45,8 +46,8 @@ static enum error check_part(const struct json *json, uint32_t part, unsigned me
 	return OK;
 }
 
-static enum error check_content(const struct json *json, uint32_t message, struct span role, unsigned index, struct arena *arena,
-                                struct api_fault *fault)
+static enum error check_content(const struct json *json, uint32_t message, struct span role, unsigned index,
+                                struct arena *arena, struct api_fault *fault)
 {
 	struct place place = place_of("messages.[%u].content", index, 0);
 	uint32_t content = json_get(json, message, "content");
@@ -55,7 +56,8 @@ static enum error check_content(const struct json *json, uint32_t message, struc
 	if (type == JSON_NULL) {
 		if (span_is(role, "assistant") && (calls_tools || content != JSON_NONE))
 			return OK;
-		return api_refuse(fault, ERROR_SYNTAX, place.text, "'content' is required in a message of role '%.*s'.", (int)role.len, role.at);
+		return api_refuse(fault, ERROR_SYNTAX, place.text, "'content' is required in a message of role '%.*s'.",
+		                  (int)role.len, role.at);
 	}
 	if (type == JSON_STRING)
 		return OK;
@@ -83,15 +85,16 @@ static enum error check_tool_calls(const struct json *json, uint32_t message, un
 		uint32_t function = json_get(json, call, "function");
 		uint32_t name = json_get(json, function, "name");
 		uint32_t arguments = json_get(json, function, "arguments");
-		if (function == JSON_NONE || name == JSON_NONE || arguments == JSON_NONE || json_type(json, name) != JSON_STRING ||
-		    json_type(json, arguments) != JSON_STRING)
+		if (function == JSON_NONE || name == JSON_NONE || arguments == JSON_NONE ||
+		    json_type(json, name) != JSON_STRING || json_type(json, arguments) != JSON_STRING)
 			return api_refuse(fault, ERROR_SYNTAX, place.text,
 			                  "A tool call must have a 'function' with a string 'name' and string 'arguments'.");
 	}
 	return OK;
 }
 
-static enum error check_message(const struct json *json, uint32_t message, unsigned index, struct arena *arena, struct api_fault *fault)
+static enum error check_message(const struct json *json, uint32_t message, unsigned index, struct arena *arena,
+                                struct api_fault *fault)
 {
 	struct place place = place_of("messages.[%u].role", index, 0);
 	struct span role;
@@ -99,7 +102,8 @@ static enum error check_message(const struct json *json, uint32_t message, unsig
 	if (node == JSON_NONE || json_string(json, node, arena, &role) != OK)
 		return api_refuse(fault, ERROR_SYNTAX, place.text, "A message must be an object with a 'role'.");
 	if (!is_known_role(role))
-		return api_refuse(fault, ERROR_UNSUPPORTED, place.text, "The role '%.*s' is not one of system, developer, user, assistant, tool.",
+		return api_refuse(fault, ERROR_UNSUPPORTED, place.text,
+		                  "The role '%.*s' is not one of system, developer, user, assistant, tool.",
 		                  (int)(role.len < 64 ? role.len : 64), role.at);
 	enum error error = check_content(json, message, role, index, arena, fault);
 	return error ? error : check_tool_calls(json, message, index, fault);
@@ -112,7 +116,8 @@ static enum error check_messages(struct api_request *request, struct arena *aren
 	if (messages == JSON_NONE || json_type(json, messages) != JSON_ARRAY)
 		return api_refuse(fault, ERROR_SYNTAX, "messages", "'messages' must be an array of messages.");
 	unsigned index = 0;
-	for (uint32_t message = json_first(json, messages); message != JSON_NONE; message = json_next(json, messages, message)) {
+	for (uint32_t message = json_first(json, messages); message != JSON_NONE;
+	     message = json_next(json, messages, message)) {
 		enum error error = check_message(json, message, index++, arena, fault);
 		if (error)
 			return error;
@@ -157,7 +162,8 @@ static enum error check_tool_choice(struct api_request *request, struct arena *a
 			return api_refuse(fault, ERROR_SYNTAX, "tool_choice", "'tool_choice' must name a function.");
 	} else if (json_string(json, choice, arena, &text) != OK ||
 	           !(span_is(text, "auto") || span_is(text, "none") || span_is(text, "required"))) {
-		return api_refuse(fault, ERROR_SYNTAX, "tool_choice", "'tool_choice' must be auto, none, required or name a function.");
+		return api_refuse(fault, ERROR_SYNTAX, "tool_choice",
+		                  "'tool_choice' must be auto, none, required or name a function.");
 	} else if (span_is(text, "none")) {
 		return OK;
 	}
@@ -175,15 +181,18 @@ static enum error check_response_format(struct api_request *request, struct aren
 		return OK;
 	uint32_t node = json_get(json, format, "type");
 	if (node == JSON_NONE || json_string(json, node, arena, &type) != OK)
-		return api_refuse(fault, ERROR_SYNTAX, "response_format.type", "'response_format' must be an object with a 'type'.");
+		return api_refuse(fault, ERROR_SYNTAX, "response_format.type",
+		                  "'response_format' must be an object with a 'type'.");
 	if (span_is(type, "text") || span_is(type, "json_object"))
 		return OK;
 	if (!span_is(type, "json_schema"))
-		return api_refuse(fault, ERROR_UNSUPPORTED, "response_format.type", "'response_format.type' must be text, json_object or json_schema.");
+		return api_refuse(fault, ERROR_UNSUPPORTED, "response_format.type",
+		                  "'response_format.type' must be text, json_object or json_schema.");
 	uint32_t wrapper = json_get(json, format, "json_schema");
 	uint32_t schema = json_get(json, wrapper, "schema");
 	if (wrapper == JSON_NONE || schema == JSON_NONE || json_type(json, schema) != JSON_OBJECT)
-		return api_refuse(fault, ERROR_SYNTAX, "response_format.json_schema", "'json_schema' must be an object with a 'schema' object.");
+		return api_refuse(fault, ERROR_SYNTAX, "response_format.json_schema",
+		                  "'json_schema' must be an object with a 'schema' object.");
 	return OK;
 }
 
@@ -212,7 +221,8 @@ enum error api_check_prompt(struct api_request *request, struct api_fault *fault
 	enum json_type type = json_type(json, first);
 	if (type == JSON_STRING || type == JSON_ARRAY) {
 		if (json->nodes[prompt].count > 1)
-			return api_refuse(fault, ERROR_UNSUPPORTED, "prompt", "Only one prompt a request is supported; send one request for each.");
+			return api_refuse(fault, ERROR_UNSUPPORTED, "prompt",
+			                  "Only one prompt a request is supported; send one request for each.");
 		request->prompt = first;
 		prompt = first;
 		if (type == JSON_STRING)

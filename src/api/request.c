@@ -24,7 +24,8 @@ struct field {
 
 #define none ignored_count
 static const struct field fields[] = {
-#define FIELD(name, kind, endpoints, member, ...) { name, FIELD_##kind, endpoints, offsetof(struct api_request, member), __VA_ARGS__ },
+#define FIELD(name, kind, endpoints, member, ...) \
+	{ name, FIELD_##kind, endpoints, offsetof(struct api_request, member), __VA_ARGS__ },
 #include "api/fields.def"
 #undef FIELD
 };
@@ -42,7 +43,8 @@ static const struct field *find_field(struct span name, enum api_endpoint endpoi
 	return NULL;
 }
 
-static enum error take_number(const struct field *field, const struct json *json, uint32_t node, void *member, struct api_fault *fault)
+static enum error take_number(const struct field *field, const struct json *json, uint32_t node, void *member,
+                              struct api_fault *fault)
 {
 	double number = 0;
 	int64_t integer = 0;
@@ -57,8 +59,8 @@ static enum error take_number(const struct field *field, const struct json *json
 		return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be %s.", field->name,
 		                  field->kind == FIELD_INTEGER ? "an integer" : "a number");
 	if (number < field->minimum || number > field->maximum)
-		return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' must be between %g and %g.", field->name, field->minimum,
-		                  field->maximum);
+		return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' must be between %g and %g.", field->name,
+		                  field->minimum, field->maximum);
 	if (field->kind == FIELD_INTEGER)
 		memcpy(member, &integer, sizeof(integer));
 	else
@@ -66,12 +68,14 @@ static enum error take_number(const struct field *field, const struct json *json
 	return OK;
 }
 
-static enum error check_refused(const struct field *field, const struct json *json, uint32_t node, struct api_fault *fault)
+static enum error check_refused(const struct field *field, const struct json *json, uint32_t node,
+                                struct api_fault *fault)
 {
 	if (field->harmless && span_is(json_raw(json, node), field->harmless))
 		return OK;
 	const char *why = field->instead ? field->instead : "remove it, or send the request to a model that supports it";
-	return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' is not supported by this model; %s.", field->name, why);
+	return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' is not supported by this model; %s.", field->name,
+	                  why);
 }
 
 static enum error take_field(struct api_request *request, const struct field *field, uint32_t node, struct arena *arena,
@@ -164,8 +168,8 @@ static void set_defaults(struct api_request *request, enum api_endpoint endpoint
 	request->parallel_tool_calls = true;
 }
 
-enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body, unsigned depth_max,
-                             struct arena *arena, struct api_fault *fault)
+enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
+                             unsigned depth_max, struct arena *arena, struct api_fault *fault)
 {
 	struct json_fault where = { 0 };
 	set_defaults(request, endpoint, body);

@@ -38,10 +38,12 @@ static enum error check_logit_bias(struct api_request *request, struct arena *ar
 	if (node == JSON_NONE)
 		return OK;
 	if (json_type(json, node) != JSON_OBJECT)
-		return api_refuse(fault, ERROR_SYNTAX, "logit_bias", "'logit_bias' must be an object of token ids and numbers.");
+		return api_refuse(fault, ERROR_SYNTAX, "logit_bias",
+		                  "'logit_bias' must be an object of token ids and numbers.");
 	uint32_t count = json->nodes[node].count;
 	if (count > API_LOGIT_BIAS_MAX)
-		return api_refuse(fault, ERROR_LIMIT, "logit_bias", "'logit_bias' may hold at most %d tokens.", API_LOGIT_BIAS_MAX);
+		return api_refuse(fault, ERROR_LIMIT, "logit_bias", "'logit_bias' may hold at most %d tokens.",
+		                  API_LOGIT_BIAS_MAX);
 	request->logit_bias = arena_alloc(arena, count * sizeof(*request->logit_bias));
 	if (!request->logit_bias)
 		return api_refuse(fault, ERROR_MEMORY, "", "Out of memory.");
@@ -53,7 +55,8 @@ static enum error check_logit_bias(struct api_request *request, struct arena *ar
 		if (json_string(json, key, arena, &id) != OK || span_to_u64(id, INT32_MAX, &token) != OK)
 			return api_refuse(fault, ERROR_SYNTAX, "logit_bias", "'logit_bias' has a key that is not a token id.");
 		if (json_double(json, value, &entry->bias) != OK || entry->bias < -100 || entry->bias > 100)
-			return api_refuse(fault, ERROR_RANGE, "logit_bias", "'logit_bias' values must be numbers between -100 and 100.");
+			return api_refuse(fault, ERROR_RANGE, "logit_bias",
+			                  "'logit_bias' values must be numbers between -100 and 100.");
 		entry->token = (int64_t)token;
 		key = json_next(json, node, value);
 	}
@@ -78,7 +81,8 @@ static enum error check_stream_options(struct api_request *request, struct api_f
 	if (node == JSON_NONE)
 		return OK;
 	if (!request->stream)
-		return api_refuse(fault, ERROR_UNSUPPORTED, "stream_options", "'stream_options' is only allowed with 'stream': true.");
+		return api_refuse(fault, ERROR_UNSUPPORTED, "stream_options",
+		                  "'stream_options' is only allowed with 'stream': true.");
 	if (json_type(json, node) != JSON_OBJECT)
 		return api_refuse(fault, ERROR_SYNTAX, "stream_options", "'stream_options' must be an object.");
 	uint32_t usage = json_get(json, node, "include_usage");
@@ -86,7 +90,8 @@ static enum error check_stream_options(struct api_request *request, struct api_f
 		return OK;
 	enum json_type type = json_type(json, usage);
 	if (type != JSON_TRUE && type != JSON_FALSE && type != JSON_NULL)
-		return api_refuse(fault, ERROR_SYNTAX, "stream_options.include_usage", "'include_usage' must be true or false.");
+		return api_refuse(fault, ERROR_SYNTAX, "stream_options.include_usage",
+		                  "'include_usage' must be true or false.");
 	request->include_usage = type == JSON_TRUE;
 	return OK;
 }

@@ -14,7 +14,8 @@ struct config_pool_builder {
 
 static bool is_engine_row(const struct config_row *row)
 {
-	return row->section == CONFIG_POOL && config_row_is_known(row) && span_starts_with(span_of(row->path), SPAN(ENGINE_PREFIX));
+	return row->section == CONFIG_POOL && config_row_is_known(row) &&
+	       span_starts_with(span_of(row->path), SPAN(ENGINE_PREFIX));
 }
 
 static void *field_of(struct pool_config *pool, const struct config_row *row)

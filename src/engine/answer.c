@@ -20,10 +20,10 @@ struct answer {
 	char id[64];
 	char model[128];
 	int64_t created_s;
-	uint32_t tokens;      /* of the output */
-	bool has_role;        /* a stream's first delta names the role */
-	uint32_t text_bytes;  /* of a completion so far: text_offset */
-	struct bytes *stream; /* where deltas go during a call; NULL when not streaming */
+	uint32_t tokens;               /* of the output */
+	bool has_role;                 /* a stream's first delta names the role */
+	uint32_t text_bytes;           /* of a completion so far: text_offset */
+	struct bytes *stream;          /* where deltas go during a call; NULL when not streaming */
 	struct bytes pending_logprobs; /* packed entries for the next delta, or all of them */
 	struct bytes content;
 	struct bytes reasoning;
@@ -32,8 +32,8 @@ struct answer {
 	bool failed;
 };
 
-enum error answer_new(struct engine *engine, struct generation *generation, const char *id, const char *model, int64_t created_s,
-                      struct answer **out)
+enum error answer_new(struct engine *engine, struct generation *generation, const char *id, const char *model,
+                      int64_t created_s, struct answer **out)
 {
 	struct answer *answer = calloc(1, sizeof(*answer));
 	if (!answer)
@@ -72,7 +72,8 @@ static bool is_chat(const struct answer *answer)
 
 static void write_head(const struct answer *answer, const char *object, struct bytes *out)
 {
-	bytes_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", answer->id, object, (long long)answer->created_s);
+	bytes_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", answer->id, object,
+	             (long long)answer->created_s);
 	json_write_string(out, span_of(answer->model));
 	bytes_append_text(out, ",\"system_fingerprint\":\"penstock-" PENSTOCK_VERSION "\"");
 }
@@ -231,13 +232,14 @@ static int64_t between(int64_t from_ns, int64_t to_ns)
 
 void answer_write_timings(const struct answer *answer, const struct generation_times *times, struct bytes *out)
 {
-	bytes_printf(out,
-	             "{\"prompt_tokens\":%u,\"cached_tokens\":0,\"output_tokens\":%u,\"tokenize_ns\":%lld,\"queue_ns\":%lld,"
-	             "\"prefill_ns\":%lld,\"decode_ns\":%lld}",
-	             answer->generation->prompt_count, answer->tokens, (long long)between(times->arrived_ns, times->prepared_ns),
-	             (long long)between(times->prepared_ns, times->started_ns),
-	             (long long)between(times->started_ns, times->first_token_ns),
-	             (long long)between(times->first_token_ns, times->finished_ns));
+	bytes_printf(
+		out,
+		"{\"prompt_tokens\":%u,\"cached_tokens\":0,\"output_tokens\":%u,\"tokenize_ns\":%lld,\"queue_ns\":%lld,"
+		"\"prefill_ns\":%lld,\"decode_ns\":%lld}",
+		answer->generation->prompt_count, answer->tokens, (long long)between(times->arrived_ns, times->prepared_ns),
+		(long long)between(times->prepared_ns, times->started_ns),
+		(long long)between(times->started_ns, times->first_token_ns),
+		(long long)between(times->first_token_ns, times->finished_ns));
 }
 
 static const char *finish_text(const struct answer *answer, enum finish_reason reason)
@@ -247,7 +249,8 @@ static const char *finish_text(const struct answer *answer, enum finish_reason r
 	return answer->tool_count ? "tool_calls" : "stop";
 }
 
-static void finish_stream(struct answer *answer, enum finish_reason reason, const struct generation_times *times, struct bytes *out)
+static void finish_stream(struct answer *answer, enum finish_reason reason, const struct generation_times *times,
+                          struct bytes *out)
 {
 	const char *finish = finish_text(answer, reason);
 	if (is_chat(answer)) {
@@ -322,7 +325,8 @@ static void finish_whole(struct answer *answer, enum finish_reason reason, struc
 	bytes_append_text(out, "}");
 }
 
-void answer_finish(struct answer *answer, enum finish_reason reason, const struct generation_times *times, struct bytes *out)
+void answer_finish(struct answer *answer, enum finish_reason reason, const struct generation_times *times,
+                   struct bytes *out)
 {
 	bool streams = answer->generation->request.stream;
 	answer->stream = streams ? out : NULL;

@@ -27,7 +27,8 @@ void chat_templates_close(struct chat_templates **templates);
 
 /* Renders a checked OpenAI chat body: messages, tools, tool_choice, parallel_tool_calls, response_format, reasoning_effort.
  * ERROR_SYNTAX with a sentence for the client in *fault: the template or the schema refused it. */
-enum error chat_render(struct chat_templates *templates, struct span body, struct chat_prompt **out, struct bytes *fault);
+enum error chat_render(struct chat_templates *templates, struct span body, struct chat_prompt **out,
+                       struct bytes *fault);
 void chat_prompt_free(struct chat_prompt **prompt);
 
 /* The text to tokenise (special tokens parsed). Borrowed. */
@@ -36,8 +37,8 @@ struct span chat_prompt_text(const struct chat_prompt *prompt);
 struct span chat_prompt_stop(const struct chat_prompt *prompt, size_t index);
 /* A sampler that holds the output to the schema or the tool format: owned by the caller; *out NULL when the request needs none.
  * ERROR_SYNTAX with a sentence when the grammar can't be built. */
-enum error chat_prompt_grammar(const struct chat_prompt *prompt, const struct llama_model *model, struct llama_sampler **out,
-                               struct bytes *fault);
+enum error chat_prompt_grammar(const struct chat_prompt *prompt, const struct llama_model *model,
+                               struct llama_sampler **out, struct bytes *fault);
 /* Is this special token part of the format, so that its text must be kept for chat_parse? */
 bool chat_prompt_keeps_token(const struct chat_prompt *prompt, int32_t token);
 /* Must the output go through chat_parse? Otherwise it is plain content. */
@@ -48,8 +49,8 @@ enum chat_delta_kind { CHAT_DELTA_CONTENT, CHAT_DELTA_REASONING, CHAT_DELTA_TOOL
 /* A piece of the answer that is new since the last call; spans are borrowed for the call. */
 struct chat_delta {
 	enum chat_delta_kind kind;
-	struct span text;   /* CONTENT, REASONING: the text; TOOL: more of the arguments */
-	size_t tool_index;  /* TOOL */
+	struct span text;    /* CONTENT, REASONING: the text; TOOL: more of the arguments */
+	size_t tool_index;   /* TOOL */
 	struct span tool_id; /* TOOL: with the first delta of a call, else empty */
 	struct span tool_name;
 };

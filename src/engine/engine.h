@@ -17,12 +17,12 @@ struct pool_config; /* config/config.h: the engine.* keys are its settings */
 /* What was opened. */
 struct engine_facts {
 	char model_name[128];
-	uint32_t context_tokens;   /* cells in all */
-	uint32_t request_tokens;   /* prompt + output of one request, at most */
+	uint32_t context_tokens; /* cells in all */
+	uint32_t request_tokens; /* prompt + output of one request, at most */
 	uint32_t sequences;
 	uint32_t step_tokens_max;
-	uint32_t chunk_tokens;     /* see batch_limits */
-	uint32_t vocabulary;       /* token ids are below this */
+	uint32_t chunk_tokens; /* see batch_limits */
+	uint32_t vocabulary;   /* token ids are below this */
 	bool has_chat_template;
 };
 
@@ -67,8 +67,8 @@ struct engine_ops {
 	/* One step. OK; ERROR_BUSY: no room in the cache, nothing changed; ERROR_INTERNAL: the step failed. */
 	enum error (*decode)(struct engine *engine, struct step_row *rows, uint32_t count);
 	/* Takes the next token for a row of the last step. tops: the generation's wish, filled (count = top_logprobs + 1, the token first). */
-	enum error (*sample)(struct engine *engine, struct generation *generation, int32_t output, struct sampled_token *out,
-	                     struct token_logprob *tops, uint32_t top_count);
+	enum error (*sample)(struct engine *engine, struct generation *generation, int32_t output,
+	                     struct sampled_token *out, struct token_logprob *tops, uint32_t top_count);
 	/* Drops a sequence from the cache. */
 	void (*forget)(struct engine *engine, int32_t sequence);
 	/* The text of any token (for logprobs); appended to out. Any thread. */

@@ -65,8 +65,8 @@ static enum error load_backends(struct bytes *fault)
 	Dl_info info;
 	char path[PATH_MAX];
 	if (strncmp(llama_version(), LLAMA_VERSION_WANTED, strlen(LLAMA_VERSION_WANTED)) != 0) {
-		bytes_printf(fault, "The llama.cpp library has version %s, but %s is needed; run 'make setup'.", llama_version(),
-		             LLAMA_VERSION_WANTED);
+		bytes_printf(fault, "The llama.cpp library has version %s, but %s is needed; run 'make setup'.",
+		             llama_version(), LLAMA_VERSION_WANTED);
 		return ERROR_MODEL;
 	}
 	if (!dladdr((void *)(uintptr_t)llama_version, &info) || !info.dli_fname || !realpath(info.dli_fname, path)) {
@@ -95,7 +95,9 @@ static enum error load_model(struct llama_engine *llama, const struct pool_confi
 	params.progress_callback_user_data = llama;
 	llama->model = llama_model_load_from_file(path, params);
 	if (!llama->model) {
-		bytes_printf(fault, "%s could not be loaded: not a GGUF model that llama.cpp %s knows, damaged, cut short, or too large for memory.",
+		bytes_printf(fault,
+		             "%s could not be loaded: not a GGUF model that llama.cpp %s knows, damaged, cut short, or too "
+		             "large for memory.",
 		             path, LLAMA_VERSION_WANTED);
 		return ERROR_MODEL;
 	}
@@ -192,7 +194,8 @@ static enum error open_templates(struct llama_engine *llama, const char *wanted,
 	else if (*wanted)
 		bytes_append_span(&source, chatml_template());
 	if (error)
-		bytes_printf(fault, "The chat template %s can't be read: %s; it is 'chatml' or a path with a slash.", wanted, error_text(error));
+		bytes_printf(fault, "The chat template %s can't be read: %s; it is 'chatml' or a path with a slash.", wanted,
+		             error_text(error));
 	else
 		error = chat_templates_open(llama->model, bytes_span(&source), &llama->templates, fault);
 	bytes_fini(&source);
@@ -213,8 +216,8 @@ static enum error open_parts(struct llama_engine *llama, const struct pool_confi
 	return error;
 }
 
-static enum error llama_open(const struct pool_config *settings, engine_progress *progress, void *owner, struct engine **out,
-                             struct bytes *fault)
+static enum error llama_open(const struct pool_config *settings, engine_progress *progress, void *owner,
+                             struct engine **out, struct bytes *fault)
 {
 	struct llama_engine *llama = calloc(1, sizeof(*llama));
 	if (!llama)
@@ -222,7 +225,8 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	llama->base.ops = &llama_engine_ops;
 	llama->progress = progress;
 	llama->progress_owner = owner;
-	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p, settings->engine_min_p, settings->engine_top_k };
+	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
+		                                          settings->engine_min_p, settings->engine_top_k };
 	llama->output_default = settings->engine_output;
 	llama_log_set(forward_log, NULL);
 	llama_backend_init();
@@ -309,8 +313,10 @@ static enum error size_output(const struct llama_engine *llama, struct generatio
 		return ERROR_RANGE;
 	}
 	if (generation->prompt_count >= most) {
-		bytes_printf(fault, "The prompt has %u tokens, but this model's context holds %u, answer included; shorten the messages.",
-		             generation->prompt_count, most);
+		bytes_printf(
+			fault,
+			"The prompt has %u tokens, but this model's context holds %u, answer included; shorten the messages.",
+			generation->prompt_count, most);
 		return ERROR_LIMIT;
 	}
 	uint32_t room = most - generation->prompt_count;
@@ -334,7 +340,8 @@ static enum error llama_prepare(struct engine *engine, struct generation *genera
 	if (!error && generation->chat)
 		error = chat_prompt_grammar(generation->chat, llama->model, &grammar, fault);
 	if (!error)
-		error = sampling_new(llama->vocab, request, &llama->defaults, grammar, (struct sampling **)&generation->sampler);
+		error =
+			sampling_new(llama->vocab, request, &llama->defaults, grammar, (struct sampling **)&generation->sampler);
 	return error;
 }
 
@@ -383,8 +390,8 @@ static void token_piece(const struct llama_engine *llama, int32_t token, bool wi
 	out->len += len > 0 ? (size_t)len : 0;
 }
 
-static enum error llama_sample(struct engine *engine, struct generation *generation, int32_t output, struct sampled_token *out,
-                               struct token_logprob *tops, uint32_t top_count)
+static enum error llama_sample(struct engine *engine, struct generation *generation, int32_t output,
+                               struct sampled_token *out, struct token_logprob *tops, uint32_t top_count)
 {
 	struct llama_engine *llama = llama_of(engine);
 	const float *logits = llama_get_logits_ith(llama->context, output);
@@ -421,7 +428,9 @@ static enum error llama_warm_up(struct engine *engine)
 	int32_t token = llama_vocab_bos(llama->vocab);
 	for (int i = 0; i < WARM_UP_TOKENS; i++)
 		tokens[i] = token >= 0 ? token : 0;
-	struct step_row prompt = { .sequence = 0, .position = 0, .tokens = tokens, .count = WARM_UP_TOKENS, .samples = true };
+	struct step_row prompt = {
+		.sequence = 0, .position = 0, .tokens = tokens, .count = WARM_UP_TOKENS, .samples = true
+	};
 	enum error error = llama_decode_rows(engine, &prompt, 1);
 	struct step_row next = { .sequence = 0, .position = WARM_UP_TOKENS, .tokens = tokens, .count = 1, .samples = true };
 	if (!error)

@@ -28,7 +28,8 @@ static void write_token(struct engine *engine, int32_t token, struct bytes *scra
 }
 
 /* "token":..,"logprob":..,"bytes":[..] */
-static void write_chat_token(struct engine *engine, const struct token_logprob *token, struct bytes *scratch, struct bytes *out)
+static void write_chat_token(struct engine *engine, const struct token_logprob *token, struct bytes *scratch,
+                             struct bytes *out)
 {
 	bytes_append_text(out, "{\"token\":");
 	write_token(engine, token->token, scratch, out);
@@ -40,7 +41,8 @@ static void write_chat_token(struct engine *engine, const struct token_logprob *
 	bytes_append_text(out, "]");
 }
 
-static void write_chat(struct engine *engine, struct span entries, size_t count, struct bytes *scratch, struct bytes *out)
+static void write_chat(struct engine *engine, struct span entries, size_t count, struct bytes *scratch,
+                       struct bytes *out)
 {
 	bytes_append_text(out, "{\"content\":[");
 	for (size_t i = 0; i < count; i++) {
@@ -60,7 +62,8 @@ static void write_chat(struct engine *engine, struct span entries, size_t count,
 	bytes_append_text(out, "],\"refusal\":null}");
 }
 
-static void write_tops(struct engine *engine, const struct generation_logprob *entry, struct bytes *scratch, struct bytes *out)
+static void write_tops(struct engine *engine, const struct generation_logprob *entry, struct bytes *scratch,
+                       struct bytes *out)
 {
 	bytes_append_text(out, "{");
 	for (uint32_t top = 0; top < entry->top_count; top++) {
@@ -73,8 +76,8 @@ static void write_tops(struct engine *engine, const struct generation_logprob *e
 	bytes_append_text(out, "}");
 }
 
-static void write_completion(struct engine *engine, struct span entries, size_t count, uint32_t offset, struct bytes *scratch,
-                             struct bytes *out)
+static void write_completion(struct engine *engine, struct span entries, size_t count, uint32_t offset,
+                             struct bytes *scratch, struct bytes *out)
 {
 	struct bytes values = { 0 };
 	struct bytes tops = { 0 };

@@ -35,7 +35,8 @@ void sampling_scratch_free(struct sampling_scratch **scratch)
 }
 
 /* The request's biases and the tokens that the model must never say. */
-static enum error add_biases(struct llama_sampler *chain, const struct llama_vocab *vocab, const struct api_request *request)
+static enum error add_biases(struct llama_sampler *chain, const struct llama_vocab *vocab,
+                             const struct api_request *request)
 {
 	int32_t suppressed_count = 0;
 	const llama_token *suppressed = llama_vocab_get_suppress_tokens(vocab, &suppressed_count);
@@ -48,7 +49,8 @@ static enum error add_biases(struct llama_sampler *chain, const struct llama_voc
 		return ERROR_MEMORY;
 	for (size_t i = 0; i < request->logit_bias_count; i++) {
 		if (request->logit_bias[i].token < llama_vocab_n_tokens(vocab))
-			biases[count++] = (llama_logit_bias){ (llama_token)request->logit_bias[i].token, (float)request->logit_bias[i].bias };
+			biases[count++] =
+				(llama_logit_bias){ (llama_token)request->logit_bias[i].token, (float)request->logit_bias[i].bias };
 	}
 	for (int32_t i = 0; i < suppressed_count; i++)
 		biases[count++] = (llama_logit_bias){ suppressed[i], -INFINITY };
@@ -70,7 +72,8 @@ static double given_or(double given, double otherwise)
 	return given < 0 ? otherwise : given;
 }
 
-static void add_choosers(struct llama_sampler *chain, const struct api_request *request, const struct sampling_defaults *defaults)
+static void add_choosers(struct llama_sampler *chain, const struct api_request *request,
+                         const struct sampling_defaults *defaults)
 {
 	double temperature = given_or(request->temperature, defaults->temperature);
 	double top_p = given_or(request->top_p, defaults->top_p);
@@ -90,8 +93,8 @@ static void add_choosers(struct llama_sampler *chain, const struct api_request *
 	llama_sampler_chain_add(chain, llama_sampler_init_dist(seed_of(request)));
 }
 
-enum error sampling_new(const struct llama_vocab *vocab, const struct api_request *request, const struct sampling_defaults *defaults,
-                        struct llama_sampler *grammar, struct sampling **out)
+enum error sampling_new(const struct llama_vocab *vocab, const struct api_request *request,
+                        const struct sampling_defaults *defaults, struct llama_sampler *grammar, struct sampling **out)
 {
 	struct sampling *sampling = calloc(1, sizeof(*sampling));
 	if (!sampling) {

@@ -25,8 +25,8 @@ enum error sampling_scratch_new(const struct llama_vocab *vocab, struct sampling
 void sampling_scratch_free(struct sampling_scratch **scratch);
 
 /* grammar: owned from here, NULL for none. ERROR_MEMORY. */
-enum error sampling_new(const struct llama_vocab *vocab, const struct api_request *request, const struct sampling_defaults *defaults,
-                        struct llama_sampler *grammar, struct sampling **out);
+enum error sampling_new(const struct llama_vocab *vocab, const struct api_request *request,
+                        const struct sampling_defaults *defaults, struct llama_sampler *grammar, struct sampling **out);
 void sampling_free(struct sampling **sampling);
 /* Chooses and accepts a token. logits: shape (vocabulary,), unchanged. */
 int32_t sampling_take(struct sampling *sampling, struct sampling_scratch *scratch, const float *logits);

@@ -16,7 +16,8 @@
 #define VOCABULARY 32
 #define LOAD_STEPS 20
 
-static const char *const words[] = { "one", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten" };
+static const char *const words[] = { "one",  " two",   " three", " four", " five",
+	                                 " six", " seven", " eight", " nine", " ten" };
 
 struct script {
 	int64_t first_token_ns;
@@ -40,8 +41,8 @@ static void pass_time(int64_t duration_ns)
 		;
 }
 
-static enum error scripted_open(const struct pool_config *settings, engine_progress *progress, void *owner, struct engine **out,
-                                struct bytes *fault)
+static enum error scripted_open(const struct pool_config *settings, engine_progress *progress, void *owner,
+                                struct engine **out, struct bytes *fault)
 {
 	(void)fault;
 	struct scripted_engine *scripted = calloc(1, sizeof(*scripted));
@@ -144,7 +145,8 @@ static enum error scripted_decode(struct engine *engine, struct step_row *rows, 
 		const struct generation *generation = rows[i].generation;
 		const struct script *script = generation->sampler;
 		bool is_prompt = rows[i].position < (int32_t)generation->prompt_count;
-		int64_t cost_ns = is_prompt ? script->first_token_ns * rows[i].count / generation->prompt_count : script->gap_ns;
+		int64_t cost_ns =
+			is_prompt ? script->first_token_ns * rows[i].count / generation->prompt_count : script->gap_ns;
 		longest_ns = max_ll(longest_ns, cost_ns);
 		rows[i].output = (int32_t)i;
 	}
@@ -152,8 +154,8 @@ static enum error scripted_decode(struct engine *engine, struct step_row *rows, 
 	return OK;
 }
 
-static enum error scripted_sample(struct engine *engine, struct generation *generation, int32_t output, struct sampled_token *out,
-                                  struct token_logprob *tops, uint32_t top_count)
+static enum error scripted_sample(struct engine *engine, struct generation *generation, int32_t output,
+                                  struct sampled_token *out, struct token_logprob *tops, uint32_t top_count)
 {
 	const struct script *script = generation->sampler;
 	int64_t at = generation->output_count;

@@ -81,7 +81,8 @@ static void run_news(void *argument)
 	steps->on_news(steps->owner);
 }
 
-static void finish_locked(struct steps *steps, struct generation *generation, enum finish_reason reason, enum error failure)
+static void finish_locked(struct steps *steps, struct generation *generation, enum finish_reason reason,
+                          enum error failure)
 {
 	generation_flush_text(generation);
 	generation->ready.finish = reason;
@@ -438,8 +439,8 @@ static void free_steps(struct steps *steps)
 	free(steps);
 }
 
-enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner), void *owner,
-                       struct steps **out)
+enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner),
+                       void *owner, struct steps **out)
 {
 	struct steps *steps = calloc(1, sizeof(*steps));
 	if (!steps)

@@ -17,18 +17,18 @@ struct steps;
 struct steps_load {
 	uint32_t sequences_running;
 	uint32_t sequences_waiting;
-	uint32_t cells_used;      /* KV cells that hold a token */
-	uint32_t backlog_tokens;  /* prompt tokens not yet computed, waiting ones included */
+	uint32_t cells_used;     /* KV cells that hold a token */
+	uint32_t backlog_tokens; /* prompt tokens not yet computed, waiting ones included */
 	uint64_t steps;
-	uint64_t prefill_tokens;  /* computed since the start */
+	uint64_t prefill_tokens; /* computed since the start */
 	uint64_t output_tokens;
 	uint64_t preemptions;
 	struct step_model model;
 };
 
 /* on_news(owner) is called on the loop when generations have output to collect. engine is borrowed. ERROR_MEMORY, ERROR_IO. */
-enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner), void *owner,
-                       struct steps **out);
+enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner),
+                       void *owner, struct steps **out);
 /* Ends the thread; generations still inside are the caller's to free. Sets *steps to NULL. */
 void steps_stop(struct steps **steps);
 /* Hands a prepared generation over. */

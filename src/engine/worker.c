@@ -68,11 +68,11 @@ static void become_ready(struct worker *worker, const struct opening *opening)
 	load->load_ns = (uint64_t)opening->load_ns;
 	load->warm_ns = (uint64_t)opening->warm_ns;
 	snprintf(load->model, sizeof(load->model), "%s", facts->model_name);
-	enum error error =
-		steps_start(worker->engine, worker->settings->engine_step_budget, worker->loop, on_news, worker, &worker->steps);
+	enum error error = steps_start(worker->engine, worker->settings->engine_step_budget, worker->loop, on_news, worker,
+	                               &worker->steps);
 	load->state = error ? ENGINE_FAILED : ENGINE_READY;
-	log_line(LOG_INFO, "%s is ready: loaded in %lld ms, warm in %lld ms", facts->model_name, (long long)(opening->load_ns / NS_PER_MS),
-	         (long long)(opening->warm_ns / NS_PER_MS));
+	log_line(LOG_INFO, "%s is ready: loaded in %lld ms, warm in %lld ms", facts->model_name,
+	         (long long)(opening->load_ns / NS_PER_MS), (long long)(opening->warm_ns / NS_PER_MS));
 }
 
 static void opened(void *argument)
@@ -147,7 +147,8 @@ static void on_parent_gone(void *owner, enum error why)
 
 static const struct stream_events parent_events = { .on_read = on_parent_read, .on_close = on_parent_gone };
 
-static enum error start(struct worker *worker, const struct worker_options *options, struct listener **listener, struct stream **parent)
+static enum error start(struct worker *worker, const struct worker_options *options, struct listener **listener,
+                        struct stream **parent)
 {
 	struct http_server_settings settings = { .limits = http_limits_default, .idle_ns = IDLE_NS };
 	struct address address = { .kind = ADDRESS_UNIX };

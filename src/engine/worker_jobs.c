@@ -167,7 +167,8 @@ static void prepare(void *argument)
 	struct job *job = argument;
 	struct generation *generation = job->generation;
 	struct span body = bytes_span(&generation->body);
-	job->error = api_request_parse(&generation->request, job->endpoint, body, JSON_DEPTH, &generation->arena, &job->fault);
+	job->error =
+		api_request_parse(&generation->request, job->endpoint, body, JSON_DEPTH, &generation->arena, &job->fault);
 	if (job->error)
 		return;
 	job->error = job->worker->engine->ops->prepare(job->worker->engine, generation, &job->fault_text);
@@ -184,8 +185,8 @@ static void make_id(const struct job *job, char *out, size_t out_size)
 {
 	uint64_t bits[2];
 	random_secure(bits, sizeof(bits));
-	snprintf(out, out_size, "%s-%016llx%016llx", job->endpoint == API_CHAT ? "chatcmpl" : "cmpl", (unsigned long long)bits[0],
-	         (unsigned long long)bits[1]);
+	snprintf(out, out_size, "%s-%016llx%016llx", job->endpoint == API_CHAT ? "chatcmpl" : "cmpl",
+	         (unsigned long long)bits[0], (unsigned long long)bits[1]);
 }
 
 static void prepared(void *argument)
@@ -200,7 +201,8 @@ static void prepared(void *argument)
 	}
 	if (!job->error) {
 		make_id(job, id, sizeof(id));
-		job->error = answer_new(worker->engine, job->generation, id, worker->load.model, clock_wall_ns() / NS_PER_S, &job->answer);
+		job->error = answer_new(worker->engine, job->generation, id, worker->load.model, clock_wall_ns() / NS_PER_S,
+		                        &job->answer);
 		if (job->error)
 			job->error = api_refuse(&job->fault, ERROR_MEMORY, "", "Out of memory.");
 	}
@@ -251,7 +253,8 @@ static void write_output(struct job *job, const struct generation_output *output
 		answer_finish(job->answer, output->finish, times, &out);
 	if (streams) {
 		if (out.len && !http_exchange_has_started(job->exchange))
-			http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
+			http_respond_start(job->exchange, 200,
+			                   SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
 		if (out.len)
 			http_respond_write(job->exchange, bytes_span(&out));
 	} else if (output->finish) {
@@ -292,7 +295,8 @@ static void deliver(struct job *job, const struct generation_output *output, con
 	if (!output->finish)
 		return;
 	job->is_running = false;
-	if (job->exchange && job->generation->request.stream && output->finish != FINISH_ERROR && http_exchange_has_started(job->exchange))
+	if (job->exchange && job->generation->request.stream && output->finish != FINISH_ERROR &&
+	    http_exchange_has_started(job->exchange))
 		http_respond_finish(job->exchange);
 	end_exchange(job);
 	free_if_over(job);

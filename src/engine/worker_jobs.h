@@ -21,11 +21,11 @@ struct worker {
 	struct steps *steps;   /* NULL until ready */
 	struct job *jobs;      /* every exchange and every generation that still runs */
 	uint64_t arrivals;
-	struct timer report;   /* the next load report */
+	struct timer report; /* the next load report */
 	struct bytes last_report;
 	struct load_report load;
-	atomic_int progress;   /* percent, written by the opening thread */
-	struct bytes fault;    /* why opening failed */
+	atomic_int progress; /* percent, written by the opening thread */
+	struct bytes fault;  /* why opening failed */
 };
 
 extern const struct http_server_events worker_http_events;

@@ -25,8 +25,8 @@ struct http_call {
 	enum http_body_kind body;
 	enum reading reading;
 	bool keep_alive;
-	bool is_reused;   /* the connection has served a call before */
-	bool has_answer;  /* a byte of the response was seen */
+	bool is_reused;  /* the connection has served a call before */
+	bool has_answer; /* a byte of the response was seen */
 	bool is_open;
 	bool in_callback; /* the owner may cancel inside; the memory stays until the callback is back */
 	bool cancelled;
@@ -158,8 +158,8 @@ static bool read_head(struct http_call *call)
 	size_t used = 0;
 	struct http_fault fault;
 	bool no_body = span_starts_with(call->request_head, SPAN("HEAD "));
-	enum http_result result = http_parse_response(call->input.data, call->input.len, &http_limits_default, &call->scanned, no_body,
-	                                              &call->head, &used, &fault);
+	enum http_result result = http_parse_response(call->input.data, call->input.len, &http_limits_default,
+	                                              &call->scanned, no_body, &call->head, &used, &fault);
 	if (result == HTTP_MORE)
 		return false;
 	if (result == HTTP_BAD) {
@@ -190,7 +190,8 @@ static bool read_chunk(struct http_call *call)
 	size_t used = 0;
 	struct span piece = { 0 };
 	struct http_fault fault;
-	enum http_result result = http_chunked_feed(&call->chunked, call->input.data, call->input.len, &used, &piece, &fault);
+	enum http_result result =
+		http_chunked_feed(&call->chunked, call->input.data, call->input.len, &used, &piece, &fault);
 	if (result == HTTP_BAD) {
 		end_call(call, ERROR_SYNTAX);
 		return false;
@@ -313,8 +314,8 @@ static struct http_call *take_idle(struct http_pool *pool)
 	return call;
 }
 
-enum error http_call_start(struct http_pool *pool, struct span head, struct span body, const struct http_call_events *events,
-                           void *owner, struct http_call **out)
+enum error http_call_start(struct http_pool *pool, struct span head, struct span body,
+                           const struct http_call_events *events, void *owner, struct http_call **out)
 {
 	struct http_call *call = take_idle(pool);
 	if (!call) {

@@ -42,8 +42,8 @@ void http_pool_forget_idle(struct http_pool *pool);
 
 /* Sends head (request line, headers, empty line) and body; both are borrowed until on_head or on_end. A kept connection that turns out to
  * be dead before any byte of an answer is replaced by a fresh one, once, silently. ERROR_MEMORY, ERROR_IO; then no callback follows. */
-enum error http_call_start(struct http_pool *pool, struct span head, struct span body, const struct http_call_events *events,
-                           void *owner, struct http_call **out);
+enum error http_call_start(struct http_pool *pool, struct span head, struct span body,
+                           const struct http_call_events *events, void *owner, struct http_call **out);
 /* Closes the connection now, which is how the other side learns it; no callback follows. Sets *call to NULL; NULL is fine. */
 void http_call_cancel(struct http_call **call);
 /* Back-pressure: stops and restarts reading. */

@@ -103,8 +103,8 @@ static void read_head(struct http_exchange *exchange)
 	struct bytes *input = &exchange->input;
 	size_t used = 0;
 	struct http_fault fault = { 0 };
-	enum http_result result = http_parse_request(input->data, input->len, &exchange->server->settings.limits, &exchange->scanned,
-	                                             &exchange->head, &used, &fault);
+	enum http_result result = http_parse_request(input->data, input->len, &exchange->server->settings.limits,
+	                                             &exchange->scanned, &exchange->head, &used, &fault);
 	if (result == HTTP_MORE)
 		return;
 	if (result == HTTP_BAD) {
@@ -144,8 +144,8 @@ static void read_chunked_body(struct http_exchange *exchange)
 	while (result == HTTP_MORE && taken < exchange->input.len) {
 		size_t used = 0;
 		struct span piece = { 0 };
-		result = http_chunked_feed(&exchange->chunked, exchange->input.data + taken, exchange->input.len - taken, &used, &piece,
-		                           &fault);
+		result = http_chunked_feed(&exchange->chunked, exchange->input.data + taken, exchange->input.len - taken, &used,
+		                           &piece, &fault);
 		taken += used;
 		if (exchange->body.len + piece.len > exchange->body_limit) {
 			fault = (struct http_fault){ .status = 413, .text = "the body is larger than allowed" };
@@ -263,8 +263,8 @@ static void on_idle(struct timer *timer)
 
 /* ---- the server ---- */
 
-enum error http_server_new(struct loop *loop, const struct http_server_settings *settings, const struct http_server_events *events,
-                           void *context, struct http_server **out)
+enum error http_server_new(struct loop *loop, const struct http_server_settings *settings,
+                           const struct http_server_events *events, void *context, struct http_server **out)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
 	if (!server)
@@ -332,7 +332,8 @@ void http_server_adopt(struct http_server *server, int fd)
 
 const struct http_head *http_exchange_head(const struct http_exchange *exchange)
 {
-	bool has_head = exchange->state == STATE_WAITING || exchange->state == STATE_BODY || exchange->state == STATE_COMPLETE;
+	bool has_head =
+		exchange->state == STATE_WAITING || exchange->state == STATE_BODY || exchange->state == STATE_COMPLETE;
 	return has_head ? &exchange->head : NULL;
 }
 
@@ -412,7 +413,8 @@ static void begin_response_head(struct http_exchange *exchange, struct bytes *ou
 	/* An unread rest of the request can't be told from the next one. */
 	if (exchange->state != STATE_COMPLETE || exchange->server->draining)
 		exchange->close_after = true;
-	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status), current_date(exchange->server));
+	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status),
+	             current_date(exchange->server));
 	bytes_append_span(out, headers);
 	if (exchange->close_after)
 		bytes_append_text(out, "connection: close\r\n");

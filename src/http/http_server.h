@@ -37,8 +37,8 @@ struct http_server_settings {
 	int64_t idle_ns; /* a kept-alive connection without a request is closed after this */
 };
 
-enum error http_server_new(struct loop *loop, const struct http_server_settings *settings, const struct http_server_events *events,
-                           void *context, struct http_server **out);
+enum error http_server_new(struct loop *loop, const struct http_server_settings *settings,
+                           const struct http_server_events *events, void *context, struct http_server **out);
 /* Closes idle connections; those with an exchange must have been ended. Sets *server to NULL. */
 void http_server_free(struct http_server **server);
 /* Takes a connected socket (owned from here). */

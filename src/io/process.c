@@ -32,7 +32,8 @@ static void on_child_exit(uv_process_t *handle, int64_t exit_status, int term_si
 		uv_close((uv_handle_t *)&process->uv, on_handle_closed);
 }
 
-enum error process_start(struct loop *loop, const char *const *arguments, process_exited *exited, void *owner, struct process **out)
+enum error process_start(struct loop *loop, const char *const *arguments, process_exited *exited, void *owner,
+                         struct process **out)
 {
 	struct process *process = calloc(1, sizeof(*process));
 	if (!process)

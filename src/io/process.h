@@ -12,7 +12,8 @@ typedef void process_exited(void *owner, int exit_status, int term_signal);
 
 /* Starts arguments[0] with arguments (NULL-terminated); standard input is a pipe that closes when this process dies or closes it, so
  * that a child that watches it never outlives us. Standard output and error are shared. ERROR_NOT_FOUND, ERROR_PERMISSION, ERROR_IO. */
-enum error process_start(struct loop *loop, const char *const *arguments, process_exited *exited, void *owner, struct process **out);
+enum error process_start(struct loop *loop, const char *const *arguments, process_exited *exited, void *owner,
+                         struct process **out);
 int process_id(const struct process *process);
 /* Sends a signal; nothing happens when it has exited. */
 void process_signal(struct process *process, int signal_number);

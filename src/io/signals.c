@@ -17,7 +17,8 @@ static void on_signal(uv_signal_t *handle, int signal_number)
 	signal->caught(signal->owner, signal_number);
 }
 
-enum error signals_catch(struct loop *loop, int signal_number, void (*caught)(void *owner, int signal_number), void *owner)
+enum error signals_catch(struct loop *loop, int signal_number, void (*caught)(void *owner, int signal_number),
+                         void *owner)
 {
 	struct caught_signal *signal = calloc(1, sizeof(*signal));
 	if (!signal)

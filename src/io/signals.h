@@ -6,6 +6,7 @@
 #include "io/loop.h"
 
 /* Calls caught(owner, signal_number) on the loop whenever the process gets the signal, until the loop is freed. */
-enum error signals_catch(struct loop *loop, int signal_number, void (*caught)(void *owner, int signal_number), void *owner);
+enum error signals_catch(struct loop *loop, int signal_number, void (*caught)(void *owner, int signal_number),
+                         void *owner);
 
 #endif

@@ -29,7 +29,7 @@ struct stream {
 	bool paused;
 	bool shutting_down; /* the owner let go, queued bytes still go out */
 	bool closing;
-	unsigned holds;     /* lookups under way */
+	unsigned holds; /* lookups under way */
 	struct timer linger;
 	uv_connect_t connect;
 	uv_shutdown_t shutdown;
@@ -187,7 +187,8 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
 		status = uv_tcp_connect(&stream->connect, &stream->uv.tcp, found->ai_addr, on_connected);
 	uv_freeaddrinfo(found);
 	if (status < 0)
-		report_end(stream, status <= UV_EAI_ADDRFAMILY && status >= UV_EAI_SOCKTYPE ? ERROR_NOT_FOUND : loop_error(status));
+		report_end(stream,
+		           status <= UV_EAI_ADDRFAMILY && status >= UV_EAI_SOCKTYPE ? ERROR_NOT_FOUND : loop_error(status));
 }
 
 static int connect_tcp(struct stream *stream)
@@ -196,7 +197,8 @@ static int connect_tcp(struct stream *stream)
 	struct sockaddr_storage socket_address;
 	if (uv_ip4_addr(address->host, address->port, (struct sockaddr_in *)&socket_address) == 0 ||
 	    uv_ip6_addr(address->host, address->port, (struct sockaddr_in6 *)&socket_address) == 0)
-		return uv_tcp_connect(&stream->connect, &stream->uv.tcp, (const struct sockaddr *)&socket_address, on_connected);
+		return uv_tcp_connect(&stream->connect, &stream->uv.tcp, (const struct sockaddr *)&socket_address,
+		                      on_connected);
 	char port[8];
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	snprintf(port, sizeof(port), "%u", address->port);
@@ -206,8 +208,8 @@ static int connect_tcp(struct stream *stream)
 	return status;
 }
 
-enum error stream_connect(struct loop *loop, const struct address *address, const struct stream_events *events, void *owner,
-                          struct stream **out)
+enum error stream_connect(struct loop *loop, const struct address *address, const struct stream_events *events,
+                          void *owner, struct stream **out)
 {
 	struct stream *stream = new_stream(loop, address->kind == ADDRESS_UNIX, events, owner);
 	if (!stream)

@@ -27,10 +27,11 @@ struct stream_events {
 };
 
 /* Takes a connected socket (owned by the stream from here, also on error: it is closed). */
-enum error stream_adopt(struct loop *loop, int fd, const struct stream_events *events, void *owner, struct stream **out);
+enum error stream_adopt(struct loop *loop, int fd, const struct stream_events *events, void *owner,
+                        struct stream **out);
 /* Starts to connect; on_open or on_close follows. Host names are looked up off the loop. ERROR_MEMORY, ERROR_SYNTAX. */
-enum error stream_connect(struct loop *loop, const struct address *address, const struct stream_events *events, void *owner,
-                          struct stream **out);
+enum error stream_connect(struct loop *loop, const struct address *address, const struct stream_events *events,
+                          void *owner, struct stream **out);
 /* Ends it at once; queued bytes are lost. No callback follows. Sets *stream to NULL; NULL is fine. */
 void stream_close(struct stream **stream);
 /* As stream_close, but what is queued is still written, for at most `linger_ns`, and what comes in meanwhile is read and dropped,

@@ -22,7 +22,8 @@ static struct batch_sequence *next_prompt(struct batch_sequence *sequences, uint
 	return next;
 }
 
-static struct step_size plan_decodes(struct batch_sequence *sequences, uint32_t count, const struct batch_limits *limits)
+static struct step_size plan_decodes(struct batch_sequence *sequences, uint32_t count,
+                                     const struct batch_limits *limits)
 {
 	struct step_size size = { 0 };
 	for (uint32_t i = 0; i < count; i++) {
@@ -37,8 +38,8 @@ static struct step_size plan_decodes(struct batch_sequence *sequences, uint32_t 
 }
 
 /* How many tokens of this prompt still fit: all that the step takes when nothing decodes, else whole chunks inside the budget. */
-static uint32_t fitting_tokens(const struct step_size *size, const struct batch_sequence *sequence, const struct batch_limits *limits,
-                               const struct step_model *model)
+static uint32_t fitting_tokens(const struct step_size *size, const struct batch_sequence *sequence,
+                               const struct batch_limits *limits, const struct step_model *model)
 {
 	uint32_t room = limits->tokens_max - size->decode_sequences - size->prefill_tokens;
 	uint32_t wanted = sequence->prefill_left < room ? sequence->prefill_left : room;

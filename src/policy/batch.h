@@ -20,10 +20,11 @@ struct batch_sequence {
 };
 
 struct batch_limits {
-	uint32_t tokens_max;   /* the widest step the engine takes */
-	uint32_t chunk_tokens; /* prompt chunks beside decodes are multiples of this (the last of a prompt may be short): cost is not linear below
+	uint32_t tokens_max; /* the widest step the engine takes */
+	uint32_t
+		chunk_tokens; /* prompt chunks beside decodes are multiples of this (the last of a prompt may be short): cost is not linear below
 	                        * it (measured: 64 for llama.cpp on a CPU) */
-	int64_t budget_ns;     /* predicted length of a step that decodes */
+	int64_t budget_ns; /* predicted length of a step that decodes */
 };
 
 /* Sets .tokens of every sequence; returns the step's size. At least one sequence gets a token when count > 0. O(count^2) in the prompts. */

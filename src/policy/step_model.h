@@ -19,7 +19,8 @@ struct step_size {
 };
 
 struct step_model {
-	double terms[STEP_TERMS]; /* ns: fixed, per prefill token, per decoding sequence, per context cell; each >= 0 in predictions */
+	double terms
+		[STEP_TERMS]; /* ns: fixed, per prefill token, per decoding sequence, per context cell; each >= 0 in predictions */
 	double covariance[STEP_TERMS][STEP_TERMS];
 	uint64_t observed; /* steps learned from */
 };

@@ -1,0 +1,115 @@
+/* Admission, queueing and dispatch: events in, orders out. The same object runs in serve (real clock), in plan (virtual time) and under scenario
+ * scripts. No I/O, no clock, no allocation after control_new, integer nanoseconds, seeded random numbers inside; ties go by sequence.
+ *
+ * Not thread-safe: serve calls it under one lock. A request's way: ARRIVE -> PREPARE (it has a ticket) or REFUSE; PREPARED -> DISPATCH when a
+ * replica has a credit, or REFUSE when its wait is over; FIRST_TOKEN, PROGRESS...; then exactly one of DONE, FAILED, GONE gives everything
+ * back. After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three. */
+#ifndef PENSTOCK_POLICY_CONTROL_H
+#define PENSTOCK_POLICY_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "policy/predict.h"
+
+struct control;
+
+#define CONTROL_TICKET_NONE UINT32_MAX
+
+enum request_class { CLASS_INTERACTIVE, CLASS_STANDARD, CLASS_BATCH, CLASS_COUNT };
+
+enum event_kind {
+	EVENT_ARRIVE,
+	EVENT_PREPARED,
+	EVENT_FIRST_TOKEN,
+	EVENT_PROGRESS,
+	EVENT_DONE,
+	EVENT_FAILED,
+	EVENT_GONE,
+	EVENT_LOAD,
+	EVENT_TIMER,
+	EVENT_KINDS
+};
+
+enum replica_state { REPLICA_DOWN, REPLICA_STARTING, REPLICA_READY, REPLICA_STATES };
+
+/* One thing that happened. request: the caller's name for it, opaque here. Fields beside the comment of their kind are 0. */
+struct event {
+	enum event_kind kind;
+	uint64_t request;           /* all but LOAD and TIMER */
+	uint32_t ticket;            /* all but ARRIVE, LOAD and TIMER: from the PREPARE order */
+	uint32_t pool;              /* ARRIVE */
+	uint32_t class;             /* ARRIVE: enum request_class */
+	uint32_t prompt_tokens;     /* ARRIVE: estimate; PREPARED: better one, 0 = no news; DONE: exact, 0 = unknown */
+	uint32_t output_tokens;     /* ARRIVE: expected; PROGRESS: so far; DONE: exact */
+	int64_t deadline_ns;        /* ARRIVE: the first token must be there by then (absolute) */
+	uint32_t replica;           /* LOAD */
+	uint32_t state;             /* LOAD: enum replica_state */
+	uint32_t sequences;         /* LOAD, READY: requests that run at once */
+	uint32_t cells;             /* LOAD, READY: of the KV cache; 0 = not accounted */
+	uint32_t percent;           /* LOAD, STARTING: of loading */
+	struct predict_rates rates; /* LOAD, READY */
+};
+
+enum order_kind { ORDER_PREPARE, ORDER_DISPATCH, ORDER_REFUSE, ORDER_CANCEL, ORDER_KINDS };
+
+enum refusal {
+	REFUSAL_NONE,
+	REFUSAL_QUEUE_FULL, /* the pool's queue holds as many as it may */
+	REFUSAL_HOPELESS,   /* the predicted wait is over what the queue or the deadline allows */
+	REFUSAL_EXPIRED,    /* it waited as long as it may */
+	REFUSAL_NO_REPLICA, /* nothing runs and nothing is starting */
+	REFUSAL_DEADLINE,   /* CANCEL: the first token did not come in time */
+	REFUSALS
+};
+
+struct order {
+	enum order_kind kind;
+	uint64_t request;
+	uint32_t ticket;
+	uint32_t replica;       /* DISPATCH */
+	enum refusal refusal;   /* REFUSE, CANCEL */
+	int64_t retry_after_ns; /* REFUSE: when trying again should succeed, from the prediction */
+	int64_t predicted_ns;   /* PREPARE, REFUSE: time to first token as predicted, from now */
+	uint32_t queue_ahead;   /* PREPARE: tickets in front of it */
+};
+
+struct control_pool {
+	uint32_t queue_max;  /* tickets that may wait */
+	int64_t wait_max_ns; /* a ticket waits at most this long */
+	uint32_t replica_count;
+};
+
+struct control_settings {
+	const struct control_pool *pools; /* copied; replicas are numbered through: pool 0's first */
+	uint32_t pool_count;
+	uint32_t in_flight_max; /* tickets dispatched at once, over all pools */
+	uint64_t seed;
+};
+
+/* ERROR_MEMORY. */
+enum error control_new(const struct control_settings *settings, struct control **out);
+void control_free(struct control **control);
+
+/* Takes what happened by now_ns (not before an earlier call's) and says what to do. orders: room for `cap` >= 2 * count + CONTROL_ORDERS_EXTRA;
+ * what does not fit comes with the next call, which is then due at once. *next_deadline_ns: call again by then, with or without events;
+ * NS_NEVER when nothing is due. Returns the number of orders. */
+size_t control_step(struct control *control, int64_t now_ns, const struct event *events, size_t count,
+                    struct order *orders, size_t cap, int64_t *next_deadline_ns);
+#define CONTROL_ORDERS_EXTRA 64
+
+/* What is going on, for metrics and tests. */
+struct control_pool_view {
+	uint32_t queued;
+	uint32_t in_flight;
+	uint32_t replicas_ready;
+	int64_t predicted_wait_ns; /* of a request that arrived now */
+	double ratio_p95;          /* actual / predicted */
+};
+void control_view_pool(const struct control *control, uint32_t pool, struct control_pool_view *out);
+/* Tickets in use: 0 when every request has given everything back. */
+uint32_t control_tickets(const struct control *control);
+
+#endif
