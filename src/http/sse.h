@@ -1,8 +1,9 @@
 /* Server-sent events, framed incrementally: any split of the bytes over reads gives the same events.
  *
- * The framer never changes bytes; it says where events end and what their fields are, so that a relay passes them on as they came.
- * Follows the WHATWG event stream grammar: LF, CR or CRLF line ends, a BOM at the start, comments. An event ends with its whole
- * blank line, CRLF included; only where the line before ended in a CR alone is a CR enough, and a stray LF goes to the next event. */
+ * The framer never changes bytes; it says where events end and what their fields are, so that a relay passes them on
+ * as they came. Follows the WHATWG event stream grammar: LF, CR or CRLF line ends, a BOM at the start, comments. An
+ * event ends with its whole blank line, CRLF included; only where the line before ended in a CR alone is a CR
+ * enough, and a stray LF goes to the next event. */
 #ifndef PENSTOCK_HTTP_SSE_H
 #define PENSTOCK_HTTP_SSE_H
 
@@ -25,7 +26,7 @@ struct sse {
 	bool cr_alone;     /* the line before ended in a CR alone */
 	bool lf_due;       /* the event before ended in a CR alone: an LF may follow */
 	bool completed;    /* raw holds a finished event, handed out by the call before */
-	bool failed;       /* an event was over the limit */
+	enum error ended;  /* why the stream is over; OK = it is not */
 };
 
 /* One event; spans are valid until the next call on the same framer. */
@@ -39,10 +40,12 @@ struct sse_event {
 /* limit_bytes: an event over it ends the stream with ERROR_LIMIT. */
 void sse_init(struct sse *sse, size_t limit_bytes);
 void sse_fini(struct sse *sse);
-/* Takes bytes from (*data, *len), moving both on, until an event is complete (returns OK and *complete = true; call again with the
- * rest) or all are taken (*complete = false). ERROR_LIMIT, ERROR_MEMORY: the stream is over, later calls fail alike. */
+/* Takes bytes from (*data, *len), moving both on, until an event is complete (returns OK and *complete = true; call
+ * again with the rest) or all are taken (*complete = false). ERROR_LIMIT, ERROR_MEMORY: the stream is over, later
+ * calls fail alike. */
 enum error sse_feed(struct sse *sse, const char **data, size_t *len, bool *complete, struct sse_event *event);
-/* Bytes of an event that has begun and not ended: not 0 at the end of a stream means that it was cut. A stray line end counts 0. */
+/* Bytes of an event that has begun and not ended: not 0 at the end of a stream means that it was cut. A stray line
+ * end counts 0. */
 size_t sse_pending(const struct sse *sse);
 
 #endif
