@@ -18,8 +18,7 @@ struct sse {
 	struct bytes raw;  /* the bytes of the unfinished event, as they came */
 	struct bytes data; /* data lines of a finished event, joined by LF; used only when there are several */
 	size_t limit;      /* bytes one event may have */
-	size_t
-		content; /* where the event's first line starts in raw: behind a BOM, or an LF that belongs to the event before */
+	size_t content;    /* where the first line starts in raw: behind a BOM or an LF of the event before */
 	size_t line_start; /* where the unfinished line starts in raw */
 	bool started;      /* an event ended already: no BOM is due */
 	bool cr_pending;   /* raw ends in a CR that ended a line; an LF may follow */
