@@ -44,8 +44,9 @@ struct json_fault {
 };
 
 /* Validates the whole text and records its nodes. depth_max: nesting allowed (1 = a flat object or array).
- * ERROR_SYNTAX (fault filled when not NULL), ERROR_LIMIT (depth, or a text of 4 GiB), ERROR_MEMORY. The nodes' storage of an earlier
- * parse in *json is reused; zeroed memory is fine. Call json_fini at the end, also after an error. */
+ * ERROR_SYNTAX (fault filled when not NULL), ERROR_LIMIT (depth, or a text of 4 GiB), ERROR_MEMORY. The nodes'
+ * storage of an earlier parse in *json is reused; zeroed memory is fine. Call json_fini at the end, also after an
+ * error. */
 enum error json_parse(struct json *json, const char *text, size_t len, unsigned depth_max, struct json_fault *fault);
 void json_fini(struct json *json);
 

@@ -45,7 +45,8 @@ static size_t malformed_len(const char *at, const char *end)
 	char sequence[4];
 	const size_t left = (size_t)(end - at) < 3 ? (size_t)(end - at) : 3;
 	for (size_t len = left; len > 1; len--) {
-		/* Only the second byte of a character has a range of its own, and it is in the prefix: 0x80 stands for the rest. */
+		/* Only the second byte of a character has a range of its own, and it is in the prefix: 0x80 stands for the
+		 * rest. */
 		memset(sequence, 0x80, sizeof(sequence));
 		memcpy(sequence, at, len);
 		if (json_utf8_len(sequence, sequence + sizeof(sequence)) > len)

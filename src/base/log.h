@@ -11,8 +11,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-/* Starts the writer. fd is borrowed; lines above `level` are not written. Before this call (and after log_stop) lines go straight to
- * standard error. */
+/* Starts the writer. fd is borrowed; lines above `level` are not written. Before this call (and after log_stop)
+ * lines go straight to standard error. */
 void log_start(int fd, enum log_level level);
 /* Writes what is buffered (at most a second; the rest counts as dropped), ends the writer. */
 void log_stop(void);

@@ -1,4 +1,5 @@
-/* Seeded random numbers (xoshiro256**, Blackman and Vigna 2018): same seed, same numbers, on every machine. Not for secrets. */
+/* Seeded random numbers (xoshiro256**, Blackman and Vigna 2018): same seed, same numbers, on every machine. Not for
+ * secrets. */
 #ifndef PENSTOCK_BASE_RANDOM_H
 #define PENSTOCK_BASE_RANDOM_H
 

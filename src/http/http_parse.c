@@ -6,10 +6,6 @@
 
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include "base/macros.h"
 #include "http/http_bytes.h"
 
@@ -47,31 +43,11 @@ static bool refuse(struct parser *parser, int status, const char *text)
 
 /* ---- the first pass ---- */
 
-/* The first control byte, tabs included, at or after `at`; or end. */
-static const char *find_control(const char *at, const char *end)
-{
-#ifdef __SSE2__
-	const __m128i highest = _mm_set1_epi8(0x1f);
-	const __m128i delete = _mm_set1_epi8(0x7f);
-	while (end - at >= 16) {
-		const __m128i text = _mm_loadu_si128((const __m128i *)(const void *)at);
-		const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(text, highest), text);
-		const int mask = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(text, delete)));
-		if (mask != 0)
-			return at + __builtin_ctz((unsigned)mask);
-		at += 16;
-	}
-#endif
-	while (at < end && !http_is_control(*at) && *at != '\t')
-		at++;
-	return at;
-}
-
 /* Looks for the empty line in [start, end), from *at on; *at moves to behind it, or to where to go on. */
 static enum http_result find_head_end(const char *start, const char **at, const char *end, struct http_fault *fault)
 {
 	for (;;) {
-		*at = find_control(*at, end);
+		*at = http_find_control(*at, end);
 		if (*at == end || (**at == '\r' && end - *at < 2))
 			return HTTP_MORE;
 		if (**at == '\t') {
@@ -173,9 +149,9 @@ static void note_framing(struct framing *framing, const struct http_header *head
 /* The CR of the line that `at` stands in: the only control byte but tabs that the first pass left over. */
 static const char *find_line_end(const char *at, const char *end)
 {
-	at = find_control(at, end);
+	at = http_find_control(at, end);
 	while (*at == '\t')
-		at = find_control(at + 1, end);
+		at = http_find_control(at + 1, end);
 	return at;
 }
 
@@ -196,9 +172,7 @@ static bool read_header(struct parser *parser)
 	if (head->header_count >= parser->limits->headers || head->header_count >= HTTP_HEADERS_MAX)
 		return refuse(parser, 431, "too many headers");
 	const char *name = parser->at;
-	const char *at = name;
-	while (http_is(*at, HTTP_TOKEN))
-		at++;
+	const char *at = http_skip_token(name, parser->end);
 	if (*at != ':' || at == name) {
 		if (*name == ' ' || *name == '\t')
 			return refuse(parser, 400, "a folded header line");

@@ -1,8 +1,8 @@
-/* HTTP/1.1 message heads and chunked bodies, strict by construction: whatever two implementations could read differently
- * is refused, never repaired (RFC 9112; the reasons are the request-smuggling cases in test/unit/http).
+/* HTTP/1.1 message heads and chunked bodies, strict by construction: whatever two implementations could read
+ * differently is refused, never repaired (RFC 9112; the reasons are the request-smuggling cases in test/unit/http).
  *
- * Pure functions over bytes: no I/O, no allocation, no policy. Fuzzed. Used for both sides: requests from clients and
- * responses from upstreams. */
+ * Pure functions over bytes: no I/O, no allocation, no policy. Fuzzed. Used for both sides: requests from clients
+ * and responses from upstreams. */
 #ifndef PENSTOCK_HTTP_HTTP_PARSE_H
 #define PENSTOCK_HTTP_HTTP_PARSE_H
 
@@ -62,18 +62,19 @@ struct http_fault {
 };
 
 /* Reads one request head from the start of `data`. HTTP_DONE: *used bytes belong to the head (empty lines before it
- * included, at most two). HTTP_MORE: call again with more bytes; *scanned (start with 0) keeps repeated calls linear.
- * HTTP_BAD: fault says why; close the connection after answering.
- * Refused beside plain syntax errors: bare CR or LF, NUL or other control bytes, obs-fold, blanks before a colon, empty names,
- * no Host or two in 1.1, versions but 1.0 and 1.1, any Transfer-Encoding but one "chunked", it in 1.0, it beside Content-Length,
- * repeated or non-digit Content-Length, CONNECT, absolute-form targets whose authority differs from Host, methods of other
- * bytes than letters, targets with bytes that RFC 3986 does not allow or a % without two digits, a Host that is no host. */
+ * included, at most two). HTTP_MORE: call again with more bytes; *scanned (start with 0) keeps repeated calls
+ * linear. HTTP_BAD: fault says why; close the connection after answering. Refused beside plain syntax errors: bare
+ * CR or LF, NUL or other control bytes, obs-fold, blanks before a colon, empty names, no Host or two in 1.1,
+ * versions but 1.0 and 1.1, any Transfer-Encoding but one "chunked", it in 1.0, it beside Content-Length, repeated
+ * or non-digit Content-Length, CONNECT, absolute-form targets whose authority differs from Host, methods of other
+ * bytes than letters, targets with bytes that RFC 3986 does not allow or a % without two digits, a Host that is no
+ * host. */
 enum http_result http_parse_request(const char *data, size_t len, const struct http_limits *limits, size_t *scanned,
                                     struct http_head *head, size_t *used, struct http_fault *fault);
 
-/* The same for a response to a request whose method was HEAD (`no_body`) or another. 1xx other than 101 are returned as heads with
- * HTTP_BODY_NONE: the caller reads on; 101 is HTTP_BAD. No empty lines before it. A 204 that announces a body gives HTTP_BODY_NONE
- * and no keep_alive. */
+/* The same for a response to a request whose method was HEAD (`no_body`) or another. 1xx other than 101 are returned
+ * as heads with HTTP_BODY_NONE: the caller reads on; 101 is HTTP_BAD. No empty lines before it. A 204 that announces
+ * a body gives HTTP_BODY_NONE and no keep_alive. */
 enum http_result http_parse_response(const char *data, size_t len, const struct http_limits *limits, size_t *scanned,
                                      bool no_body, struct http_head *head, size_t *used, struct http_fault *fault);
 
@@ -93,10 +94,10 @@ struct http_chunked {
 };
 
 void http_chunked_init(struct http_chunked *chunked);
-/* Takes a step through `data`: consumes *used bytes and hands out at most one piece of payload (borrowed from data, may be empty).
- * HTTP_MORE: all consumed or a piece handed out, call again with what is left; HTTP_DONE: the last chunk and its (discarded) trailers
- * are consumed; HTTP_BAD: fault says why (a later call says so again). Sizes up to 15 digits, size lines up to 256 bytes with
- * extensions, trailers up to 8 KiB. */
+/* Takes a step through `data`: consumes *used bytes and hands out at most one piece of payload (borrowed from data,
+ * may be empty). HTTP_MORE: all consumed or a piece handed out, call again with what is left; HTTP_DONE: the last
+ * chunk and its (discarded) trailers are consumed; HTTP_BAD: fault says why (a later call says so again). Sizes up
+ * to 15 digits, size lines up to 256 bytes with extensions, trailers up to 8 KiB. */
 enum http_result http_chunked_feed(struct http_chunked *chunked, const char *data, size_t len, size_t *used,
                                    struct span *payload, struct http_fault *fault);
 

@@ -24,10 +24,8 @@ size_t sse_pending(const struct sse *sse)
 
 static enum error append(struct sse *sse, const char *data, size_t len)
 {
-	if (len > sse->limit - sse->raw.len) {
-		sse->failed = true;
+	if (len > sse->limit - sse->raw.len)
 		return ERROR_LIMIT;
-	}
 	bytes_append(&sse->raw, data, len);
 	return bytes_ok(&sse->raw) ? OK : ERROR_MEMORY;
 }
@@ -168,26 +166,30 @@ static enum error read_event(struct sse *sse, struct sse_event *event)
 	return bytes_ok(&sse->data) ? OK : ERROR_MEMORY;
 }
 
+/* One step: a line end's rest, or bytes up to the next line end. */
+static enum error take(struct sse *sse, const char *data, size_t len, size_t *taken)
+{
+	if (sse->lf_due)
+		return take_due_lf(sse, *data, taken);
+	if (sse->cr_pending)
+		return resolve_cr(sse, *data, taken);
+	return take_run(sse, data, len, taken);
+}
+
 enum error sse_feed(struct sse *sse, const char **data, size_t *len, bool *complete, struct sse_event *event)
 {
 	*complete = false;
-	if (sse->failed)
-		return ERROR_LIMIT;
 	forget_event(sse);
-	while (*len > 0 && !sse->completed) {
+	while (*len > 0 && !sse->completed && sse->ended == OK) {
 		size_t taken;
-		enum error error;
-		if (sse->lf_due)
-			error = take_due_lf(sse, **data, &taken);
-		else if (sse->cr_pending)
-			error = resolve_cr(sse, **data, &taken);
-		else
-			error = take_run(sse, *data, *len, &taken);
-		if (error != OK)
-			return error;
-		*data += taken;
-		*len -= taken;
+		sse->ended = take(sse, *data, *len, &taken);
+		if (sse->ended == OK) {
+			*data += taken;
+			*len -= taken;
+		}
 	}
-	*complete = sse->completed;
-	return sse->completed ? read_event(sse, event) : OK;
+	if (sse->completed && sse->ended == OK)
+		sse->ended = read_event(sse, event);
+	*complete = sse->completed && sse->ended == OK;
+	return sse->ended;
 }

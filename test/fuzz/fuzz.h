@@ -1,5 +1,5 @@
-/* What every fuzz target needs. A target is one function that feeds its input to a parser, and checks with MUST what must
- * hold whatever the input is; libFuzzer brings main and reports an abort, a sanitizer's finding or a hang. */
+/* What every fuzz target needs. A target is one function that feeds its input to a parser, and checks with MUST what
+ * must hold whatever the input is; libFuzzer brings main and reports an abort, a sanitizer's finding or a hang. */
 #ifndef PENSTOCK_TEST_FUZZ_H
 #define PENSTOCK_TEST_FUZZ_H
 

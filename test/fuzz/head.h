@@ -1,5 +1,5 @@
-/* What the request and the response target share: a head parsed at once, in two parts and byte by byte is the same head,
- * lies inside its input, and is found again when nothing else follows it. */
+/* What the request and the response target share: a head parsed at once, in two parts and byte by byte is the same
+ * head, lies inside its input, and is found again when nothing else follows it. */
 #ifndef PENSTOCK_TEST_FUZZ_HEAD_H
 #define PENSTOCK_TEST_FUZZ_HEAD_H
 

@@ -1,6 +1,7 @@
 /* Heads: what is read, what is refused, and that no split of the bytes changes either. */
 #include "http/http_parse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -389,6 +390,36 @@ START_TEST(every_control_byte_is_refused_at_every_place)
 }
 END_TEST
 
+static bool is_token_byte(int byte)
+{
+	return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
+	       (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
+}
+
+START_TEST(names_are_tokens_at_every_length_and_place)
+{
+	char text[128];
+	for (int len = 1; len <= 36; len++) {
+		for (int place = 0; place < len; place++) {
+			for (int byte = 0; byte < 256; byte++) {
+				const int size = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%.*s:y\r\n\r\n", len,
+				                          "abc-XYZ-019-abcdefghijklmnopqrstuvwxyz");
+				text[25 + place] = (char)byte;
+				size_t scanned = 0, used;
+				struct http_head head;
+				struct http_fault fault;
+				const enum http_result result =
+					http_parse_request(text, (size_t)size, &http_limits_default, &scanned, &head, &used, &fault);
+				/* A colon ends the name early, unless it is its first byte. */
+				const bool is_good = is_token_byte(byte) || (byte == ':' && place > 0);
+				if (result != (is_good ? HTTP_DONE : HTTP_BAD))
+					ck_abort_msg("length %d, place %d, byte %d", len, place, byte);
+			}
+		}
+	}
+}
+END_TEST
+
 START_TEST(status_codes_have_texts)
 {
 	ck_assert_str_eq(http_status_text(200), "OK");
@@ -402,4 +433,5 @@ END_TEST
 UNIT_MAIN("http/http_parse", the_table_of_requests, no_split_changes_a_request, a_request_is_read_in_all_its_parts,
           absolute_targets_become_paths, connections_are_kept_or_not, limits_are_inclusive,
           large_heads_are_refused_by_the_default_limits, a_limit_above_the_array_is_cut_to_it, the_table_of_responses,
-          every_control_byte_is_refused_at_every_place, status_codes_have_texts)
+          every_control_byte_is_refused_at_every_place, names_are_tokens_at_every_length_and_place,
+          status_codes_have_texts)
