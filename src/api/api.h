@@ -15,6 +15,7 @@
 enum api_endpoint { API_CHAT = 1, API_COMPLETION = 2 };
 
 #define API_STOPS_MAX 4
+#define API_TOP_K_NOT_GIVEN (-2)
 #define API_IGNORED_MAX 16
 #define API_TOP_LOGPROBS_MAX 20
 #define API_LOGIT_BIAS_MAX 1024
@@ -47,10 +48,10 @@ struct api_request {
 	int64_t completion_logprobs; /* completions: [0, 5], -1 = not given */
 	int64_t max_tokens;   /* of either name; -1 = not given */
 	int64_t n;            /* 1 */
-	double temperature;   /* [0, 2]; 0 = greedy */
+	double temperature;   /* [0, 2]; 0 = greedy; this and the next three: -1 = not given */
 	double top_p;         /* (0, 1] */
 	double min_p;         /* [0, 1] */
-	int64_t top_k;        /* 0 = all */
+	int64_t top_k;        /* 0 or -1 = all; API_TOP_K_NOT_GIVEN */
 	double frequency_penalty; /* [-2, 2] */
 	double presence_penalty;
 	int64_t seed;         /* -1 = not given */

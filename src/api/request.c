@@ -31,7 +31,7 @@ static const struct field fields[] = {
 #undef none
 
 #define FIELD_COUNT COUNT_OF(fields)
-static_assert(FIELD_COUNT <= 64, "seen fields are kept in one 64-bit set");
+_Static_assert(FIELD_COUNT <= 64, "seen fields are kept in one 64-bit set");
 
 static const struct field *find_field(struct span name, enum api_endpoint endpoint)
 {
@@ -159,8 +159,8 @@ static void set_defaults(struct api_request *request, enum api_endpoint endpoint
 	request->completion_logprobs = -1;
 	request->seed = -1;
 	request->n = 1;
-	request->temperature = 1;
-	request->top_p = 1;
+	request->temperature = request->top_p = request->min_p = -1;
+	request->top_k = API_TOP_K_NOT_GIVEN;
 	request->parallel_tool_calls = true;
 }
 

@@ -2,9 +2,9 @@
 // checks both), which is what makes sharing C++ types with it safe.
 #include "engine/chat.h"
 
-#include "chat.h"
-#include "common.h"
-#include "llama.h"
+#include <chat.h>
+#include <common.h>
+#include <llama.h>
 
 #include <exception>
 #include <random>

@@ -39,11 +39,12 @@ enum http_body_kind {
 /* A parsed head; every span borrows from the bytes that were parsed. */
 struct http_head {
 	struct span method; /* requests; only letters */
-	struct span target; /* requests; origin form, starts with '/', or "*" for OPTIONS */
-	struct span path;   /* target up to '?' */
-	struct span query;  /* after '?', may be empty */
-	int status;         /* responses, 100..599 */
-	int minor_version;  /* 0 or 1 */
+	struct span
+		target; /* requests; origin form, starts with '/' (an absolute form loses its authority), or "*" for OPTIONS */
+	struct span path;  /* target up to '?' */
+	struct span query; /* after '?', may be empty */
+	int status;        /* responses, 100..599 */
+	int minor_version; /* 0 or 1 */
 	struct http_header headers[HTTP_HEADERS_MAX];
 	unsigned header_count;
 	enum http_body_kind body;
@@ -56,7 +57,7 @@ enum http_result { HTTP_MORE, HTTP_DONE, HTTP_BAD };
 
 /* Why a message was refused. */
 struct http_fault {
-	int status;       /* what to answer a client: 400, 413, 414, 431, 501 or 505 */
+	int status;       /* what to answer a client: 400, 414, 431, 501 or 505; 502 for every bad response head */
 	const char *text; /* static, one sentence for a person, ends without a full stop */
 };
 
@@ -65,12 +66,14 @@ struct http_fault {
  * HTTP_BAD: fault says why; close the connection after answering.
  * Refused beside plain syntax errors: bare CR or LF, NUL or other control bytes, obs-fold, blanks before a colon, empty names,
  * no Host or two in 1.1, versions but 1.0 and 1.1, any Transfer-Encoding but one "chunked", it in 1.0, it beside Content-Length,
- * repeated or non-digit Content-Length, CONNECT, absolute-form targets whose authority differs from Host. */
+ * repeated or non-digit Content-Length, CONNECT, absolute-form targets whose authority differs from Host, methods of other
+ * bytes than letters, targets with bytes that RFC 3986 does not allow or a % without two digits, a Host that is no host. */
 enum http_result http_parse_request(const char *data, size_t len, const struct http_limits *limits, size_t *scanned,
                                     struct http_head *head, size_t *used, struct http_fault *fault);
 
 /* The same for a response to a request whose method was HEAD (`no_body`) or another. 1xx other than 101 are returned as heads with
- * HTTP_BODY_NONE: the caller reads on; 101 is HTTP_BAD. */
+ * HTTP_BODY_NONE: the caller reads on; 101 is HTTP_BAD. No empty lines before it. A 204 that announces a body gives HTTP_BODY_NONE
+ * and no keep_alive. */
 enum http_result http_parse_response(const char *data, size_t len, const struct http_limits *limits, size_t *scanned,
                                      bool no_body, struct http_head *head, size_t *used, struct http_fault *fault);
 
@@ -92,7 +95,8 @@ struct http_chunked {
 void http_chunked_init(struct http_chunked *chunked);
 /* Takes a step through `data`: consumes *used bytes and hands out at most one piece of payload (borrowed from data, may be empty).
  * HTTP_MORE: all consumed or a piece handed out, call again with what is left; HTTP_DONE: the last chunk and its (discarded) trailers
- * are consumed; HTTP_BAD: fault says why. Size lines up to 256 bytes with extensions, trailers up to 8 KiB. */
+ * are consumed; HTTP_BAD: fault says why (a later call says so again). Sizes up to 15 digits, size lines up to 256 bytes with
+ * extensions, trailers up to 8 KiB. */
 enum http_result http_chunked_feed(struct http_chunked *chunked, const char *data, size_t len, size_t *used,
                                    struct span *payload, struct http_fault *fault);
 

@@ -2,6 +2,7 @@
  * exchange's, so that the head's spans need no copies. */
 #include "http/http_server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 

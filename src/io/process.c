@@ -22,7 +22,7 @@ static void on_handle_closed(uv_handle_t *handle)
 		free(process);
 }
 
-static void on_exit(uv_process_t *handle, int64_t exit_status, int term_signal)
+static void on_child_exit(uv_process_t *handle, int64_t exit_status, int term_signal)
 {
 	struct process *process = container_of(handle, struct process, uv);
 	process->has_exited = true;
@@ -50,7 +50,7 @@ enum error process_start(struct loop *loop, const char *const *arguments, proces
 		.args = (char **)(uintptr_t)arguments,
 		.stdio_count = 3,
 		.stdio = stdio,
-		.exit_cb = on_exit,
+		.exit_cb = on_child_exit,
 	};
 	int status = uv_spawn(&loop->uv, &process->uv, &options);
 	uv_handle_set_data((uv_handle_t *)&process->uv, process);

@@ -1,5 +1,7 @@
 #include "policy/batch.h"
 
+#include <stddef.h>
+
 static bool goes_before(const struct batch_sequence *a, const struct batch_sequence *b)
 {
 	if (a->deadline_ns != b->deadline_ns)

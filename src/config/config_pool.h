@@ -1,0 +1,23 @@
+/* A pool's engine settings as "engine.KEY=VALUE" arguments and back: how serve hands them to a worker process. */
+#ifndef PENSTOCK_CONFIG_CONFIG_POOL_H
+#define PENSTOCK_CONFIG_CONFIG_POOL_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "config/config.h"
+
+struct config_pool_builder;
+
+/* A pool with every default. name is borrowed. ERROR_MEMORY. */
+enum error config_pool_builder_new(const char *name, struct config_pool_builder **out);
+void config_pool_builder_free(struct config_pool_builder **builder);
+/* "engine.context=4096". ERROR_NOT_FOUND (no such key) or ERROR_SYNTAX with a sentence appended to *why; ERROR_MEMORY. */
+enum error config_pool_builder_set(struct config_pool_builder *builder, struct span argument, struct bytes *why);
+/* Borrowed from the builder. */
+const struct pool_config *config_pool_builder_pool(const struct config_pool_builder *builder);
+
+/* Appends one argument for each engine key of the pool, in the table's order, terminated by NUL bytes, to *out. */
+void config_pool_write_arguments(const struct pool_config *pool, struct bytes *out);
+
+#endif

@@ -1,0 +1,93 @@
+/* One request inside the worker, from its bytes to its last token.
+ *
+ * Three threads see it, one after the other: the loop makes it, a pool thread prepares it, the step thread runs it; then the loop
+ * frees it. Fields below say whose they are. `cancelled` is the only one that crosses at any time; ready output crosses under the
+ * step thread's lock (steps.h). */
+#ifndef PENSTOCK_ENGINE_GENERATION_H
+#define PENSTOCK_ENGINE_GENERATION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "engine/chat.h"
+#include "engine/engine.h"
+
+#define GENERATION_STOPS_MAX (API_STOPS_MAX + 4)
+
+enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_ERROR, FINISH_CANCELLED };
+
+/* Monotonic ns; 0 = not reached. */
+struct generation_times {
+	int64_t arrived_ns;     /* body complete */
+	int64_t prepared_ns;    /* tokenised */
+	int64_t started_ns;     /* its first prompt chunk went into a step */
+	int64_t first_token_ns;
+	int64_t finished_ns;
+};
+
+struct generation_logprob {
+	struct token_logprob chosen;
+	uint32_t top_count;
+	struct token_logprob tops[API_TOP_LOGPROBS_MAX];
+};
+
+/* What the step thread has ready for the loop; moved out whole, under the lock. */
+struct generation_output {
+	struct bytes text;      /* complete characters only, stop strings cut off */
+	struct bytes logprobs;  /* struct generation_logprob, packed */
+	uint32_t tokens;        /* generated since the last take */
+	enum finish_reason finish;
+	enum error failure;     /* with FINISH_ERROR */
+};
+
+struct generation {
+	/* Set by the loop before prepare, constant afterwards. */
+	struct arena arena;
+	struct bytes body; /* owned; request's spans point into it */
+	struct api_request request;
+	int64_t deadline_ns;       /* first token wanted by then; NS_NEVER when not told */
+	int64_t expected_tokens;   /* output that the gateway expects; 0 = not told */
+	uint64_t arrival;          /* unique, increasing */
+	void *owner;               /* the loop's side of it */
+
+	/* Set by prepare, constant afterwards. */
+	int32_t *prompt;           /* owned */
+	uint32_t prompt_count;
+	uint32_t output_max;       /* tokens */
+	struct chat_prompt *chat;  /* NULL for plain completions; the loop parses with it */
+	void *sampler;             /* the implementation's */
+	struct span stops[GENERATION_STOPS_MAX]; /* borrowed from request or chat */
+	size_t stop_count;
+
+	/* The step thread's. */
+	struct generation *next;   /* its lists */
+	int32_t sequence;          /* -1 = none */
+	uint32_t cached;           /* tokens in the KV cache */
+	int32_t *output_tokens;    /* owned; shape (output_max,), so that a preempted sequence can be computed again */
+	uint32_t output_count;
+	struct bytes pending;      /* text that may still become a stop string or half a character */
+
+	/* Guarded by the step thread's lock. */
+	struct generation *next_news;
+	bool has_news;
+	struct generation_output ready;
+	struct generation_times times;
+
+	atomic_bool cancelled;     /* set by the loop at any time: drop it at the next step */
+};
+
+/* Takes over body (left empty). ERROR_MEMORY. */
+enum error generation_new(struct bytes *body, struct generation **out);
+/* Also releases what prepare made. */
+void generation_free(struct engine *engine, struct generation **generation);
+/* Adds a token's text; returns true when a stop string is complete (the rest is dropped). Moves what is safe to show to `ready`. Step
+ * thread, under its lock. */
+bool generation_add_text(struct generation *generation, struct span text);
+/* Moves everything to `ready`: the answer is over. */
+void generation_flush_text(struct generation *generation);
+
+#endif

@@ -1,0 +1,16 @@
+/* Where a model's file is: a known name (fetched by the set-up) or a path. */
+#ifndef PENSTOCK_ENGINE_MODEL_PATH_H
+#define PENSTOCK_ENGINE_MODEL_PATH_H
+
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+/* A name without '/' and ".gguf" is NAME.gguf in the cache's models folder ($PENSTOCK_CACHE, else penstock under $XDG_CACHE_HOME
+ * or ~/.cache). ERROR_NOT_FOUND with a sentence that says where it was looked for and what to do. */
+enum error model_path_find(const char *model, char *out, size_t out_size, struct bytes *fault);
+/* What clients see as the model's name: the known name, or the file's name without ".gguf". */
+void model_path_name(const char *model, char *out, size_t out_size);
+
+#endif

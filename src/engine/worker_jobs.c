@@ -1,0 +1,396 @@
+/* A job is an exchange, its generation, or both: the client may leave before the generation has ended, and asks for /load or /v1/models make no
+ * generation at all. A job is freed when neither is left. */
+#include "engine/worker_jobs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "base/random.h"
+#include "config/config.h"
+#include "engine/answer.h"
+#include "io/work.h"
+
+#define BODY_BYTES_MAX (64 * 1024 * 1024)
+#define REPORT_NS (50 * NS_PER_MS)
+#define JSON_DEPTH 512
+
+struct job {
+	struct worker *worker;
+	struct job *previous;
+	struct job *next;
+	struct http_exchange *exchange; /* NULL once the client is served or gone */
+	struct generation *generation;
+	struct answer *answer;
+	struct bytes fault_text; /* from prepare */
+	struct api_fault fault;
+	enum error error;
+	enum api_endpoint endpoint;
+	bool is_listener; /* of /load */
+	bool is_preparing;
+	bool is_running; /* the step thread has it */
+};
+
+static void free_if_over(struct job *job)
+{
+	if (job->exchange || job->is_preparing || job->is_running)
+		return;
+	if (job->previous)
+		job->previous->next = job->next;
+	else
+		job->worker->jobs = job->next;
+	if (job->next)
+		job->next->previous = job->previous;
+	answer_free(&job->answer);
+	generation_free(job->worker->engine, &job->generation);
+	bytes_fini(&job->fault_text);
+	free(job);
+}
+
+static void end_exchange(struct job *job)
+{
+	if (job->exchange)
+		http_exchange_end(&job->exchange);
+}
+
+static void respond_json(struct job *job, int status, struct span body)
+{
+	http_respond(job->exchange, status, SPAN("content-type: application/json\r\n"), body);
+	end_exchange(job);
+}
+
+static void respond_fault(struct job *job, const struct api_fault *fault)
+{
+	struct bytes body = { 0 };
+	api_write_error(&body, fault);
+	respond_json(job, fault->status, bytes_span(&body));
+	bytes_fini(&body);
+}
+
+static void respond_error(struct job *job, int status, const char *code, const char *message)
+{
+	struct api_fault fault = { .status = status, .type = api_error_type(status), .code = code };
+	snprintf(fault.message, sizeof(fault.message), "%s", message);
+	respond_fault(job, &fault);
+}
+
+/* ---- load reports ---- */
+
+static void gather_load(struct worker *worker)
+{
+	struct load_report *load = &worker->load;
+	struct steps_load steps = { 0 };
+	load->percent = (uint64_t)atomic_load(&worker->progress);
+	if (!worker->steps)
+		return;
+	steps_load(worker->steps, &steps);
+	load->running = steps.sequences_running;
+	load->waiting = steps.sequences_waiting;
+	load->cells_used = steps.cells_used;
+	load->backlog_tokens = steps.backlog_tokens;
+	load->steps = steps.steps;
+	load->prefill_tokens = steps.prefill_tokens;
+	load->output_tokens = steps.output_tokens;
+	load->preemptions = steps.preemptions;
+	load->step_fixed_ns = (uint64_t)max_ll((long long)steps.model.terms[0], 0);
+	load->step_prefill_ns = (uint64_t)max_ll((long long)steps.model.terms[1], 0);
+	load->step_decode_ns = (uint64_t)max_ll((long long)steps.model.terms[2], 0);
+	load->step_context_ps = (uint64_t)max_ll((long long)(steps.model.terms[3] * 1000), 0);
+	load->steps_observed = steps.model.observed;
+}
+
+static void send_report(struct job *job)
+{
+	struct bytes event = { 0 };
+	bytes_append_text(&event, "data: ");
+	bytes_append_span(&event, bytes_span(&job->worker->last_report));
+	bytes_append_text(&event, "\n\n");
+	http_respond_write(job->exchange, bytes_span(&event));
+	bytes_fini(&event);
+}
+
+void worker_report(struct worker *worker)
+{
+	struct bytes text = { 0 };
+	gather_load(worker);
+	load_report_write(&text, &worker->load);
+	if (!span_equal(bytes_span(&text), bytes_span(&worker->last_report))) {
+		bytes_fini(&worker->last_report);
+		worker->last_report = text;
+		for (struct job *job = worker->jobs; job; job = job->next) {
+			if (job->is_listener && job->exchange)
+				send_report(job);
+		}
+	} else {
+		bytes_fini(&text);
+	}
+	bool is_busy = worker->load.state != ENGINE_READY || worker->load.running || worker->load.waiting;
+	if (is_busy && !timer_is_armed(&worker->report))
+		timer_start_after(&worker->report, REPORT_NS);
+}
+
+static void start_listening(struct job *job)
+{
+	job->is_listener = true;
+	http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
+	worker_report(job->worker);
+	send_report(job);
+}
+
+static void respond_models(struct job *job)
+{
+	struct bytes body = { 0 };
+	bytes_append_text(&body, "{\"object\":\"list\",\"data\":[{\"id\":");
+	json_write_string(&body, span_of(job->worker->load.model));
+	bytes_append_text(&body, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"penstock\"}]}");
+	respond_json(job, 200, bytes_span(&body));
+	bytes_fini(&body);
+}
+
+/* ---- a generation's way ---- */
+
+static int64_t header_number(const struct http_head *head, const char *name, int64_t otherwise)
+{
+	uint64_t value = 0;
+	struct span text = http_header_value(head, name);
+	if (!text.len || span_to_u64(text, INT32_MAX, &value) != OK)
+		return otherwise;
+	return (int64_t)value;
+}
+
+/* Pool thread: everything about a request that is not a step. */
+static void prepare(void *argument)
+{
+	struct job *job = argument;
+	struct generation *generation = job->generation;
+	struct span body = bytes_span(&generation->body);
+	job->error = api_request_parse(&generation->request, job->endpoint, body, JSON_DEPTH, &generation->arena, &job->fault);
+	if (job->error)
+		return;
+	job->error = job->worker->engine->ops->prepare(job->worker->engine, generation, &job->fault_text);
+	if (!job->error)
+		return;
+	enum error error = job->error == ERROR_INTERNAL || job->error == ERROR_MEMORY ? ERROR_MEMORY : job->error;
+	const char *text = job->fault_text.len ? bytes_text(&job->fault_text) : error_text(job->error);
+	job->error = api_refuse(&job->fault, error, job->endpoint == API_CHAT ? "messages" : "prompt", "%s", text);
+	if (error == ERROR_LIMIT)
+		job->fault.code = "context_length_exceeded";
+}
+
+static void make_id(const struct job *job, char *out, size_t out_size)
+{
+	uint64_t bits[2];
+	random_secure(bits, sizeof(bits));
+	snprintf(out, out_size, "%s-%016llx%016llx", job->endpoint == API_CHAT ? "chatcmpl" : "cmpl", (unsigned long long)bits[0],
+	         (unsigned long long)bits[1]);
+}
+
+static void prepared(void *argument)
+{
+	struct job *job = argument;
+	struct worker *worker = job->worker;
+	char id[64];
+	job->is_preparing = false;
+	if (!job->exchange) {
+		free_if_over(job);
+		return;
+	}
+	if (!job->error) {
+		make_id(job, id, sizeof(id));
+		job->error = answer_new(worker->engine, job->generation, id, worker->load.model, clock_wall_ns() / NS_PER_S, &job->answer);
+		if (job->error)
+			job->error = api_refuse(&job->fault, ERROR_MEMORY, "", "Out of memory.");
+	}
+	if (job->error) {
+		respond_fault(job, &job->fault);
+		free_if_over(job);
+		return;
+	}
+	job->generation->times.prepared_ns = clock_now_ns();
+	job->is_running = true;
+	steps_add(worker->steps, job->generation);
+	worker_report(worker);
+}
+
+static void start_generation(struct job *job)
+{
+	struct worker *worker = job->worker;
+	const struct http_head *head = http_exchange_head(job->exchange);
+	struct span body = http_exchange_body(job->exchange);
+	struct bytes copy = { 0 };
+	int64_t now_ns = clock_now_ns();
+	bytes_append_span(&copy, body);
+	if (!bytes_ok(&copy) || generation_new(&copy, &job->generation) != OK) {
+		bytes_fini(&copy);
+		respond_error(job, 503, "out_of_memory", "Out of memory.");
+		return;
+	}
+	struct generation *generation = job->generation;
+	int64_t deadline_ms = header_number(head, "x-penstock-deadline-ms", -1);
+	generation->owner = job;
+	generation->arrival = ++worker->arrivals;
+	generation->times.arrived_ns = now_ns;
+	generation->deadline_ns = deadline_ms < 0 ? NS_NEVER : now_ns + deadline_ms * NS_PER_MS;
+	generation->expected_tokens = header_number(head, "x-penstock-expected-tokens", 0);
+	job->is_preparing = true;
+	if (work_start(worker->loop, prepare, prepared, job) != OK) {
+		job->is_preparing = false;
+		respond_error(job, 503, "out_of_memory", "Out of memory.");
+	}
+}
+
+static void write_output(struct job *job, const struct generation_output *output, const struct generation_times *times)
+{
+	struct bytes out = { 0 };
+	bool streams = job->generation->request.stream;
+	answer_add(job->answer, output, &out);
+	if (output->finish == FINISH_STOP || output->finish == FINISH_LENGTH)
+		answer_finish(job->answer, output->finish, times, &out);
+	if (streams) {
+		if (out.len && !http_exchange_has_started(job->exchange))
+			http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
+		if (out.len)
+			http_respond_write(job->exchange, bytes_span(&out));
+	} else if (output->finish) {
+		struct bytes headers = { 0 };
+		bytes_append_text(&headers, "content-type: application/json\r\nx-penstock-timings: ");
+		answer_write_timings(job->answer, times, &headers);
+		bytes_append_text(&headers, "\r\n");
+		http_respond(job->exchange, 200, bytes_span(&headers), bytes_span(&out));
+		bytes_fini(&headers);
+	}
+	bytes_fini(&out);
+}
+
+static void write_failure(struct job *job, enum error why)
+{
+	if (!http_exchange_has_started(job->exchange)) {
+		respond_error(job, 500, "engine_error", "The engine failed while it computed this answer; try again.");
+		return;
+	}
+	struct bytes event = { 0 };
+	bytes_append_text(&event, "data: ");
+	api_write_error_text(&event, "server_error", "engine_error", "The engine failed in the middle of this answer.");
+	bytes_append_text(&event, "\n\n");
+	http_respond_write(job->exchange, bytes_span(&event));
+	http_respond_finish(job->exchange);
+	bytes_fini(&event);
+	log_line(LOG_WARNING, "an answer failed in its middle: %s", error_text(why));
+}
+
+static void deliver(struct job *job, const struct generation_output *output, const struct generation_times *times)
+{
+	if (job->exchange) {
+		if (output->finish == FINISH_ERROR)
+			write_failure(job, output->failure);
+		else if (output->finish != FINISH_CANCELLED)
+			write_output(job, output, times);
+	}
+	if (!output->finish)
+		return;
+	job->is_running = false;
+	if (job->exchange && job->generation->request.stream && output->finish != FINISH_ERROR && http_exchange_has_started(job->exchange))
+		http_respond_finish(job->exchange);
+	end_exchange(job);
+	free_if_over(job);
+}
+
+void worker_collect(struct worker *worker)
+{
+	struct generation_output output;
+	struct generation_times times;
+	struct generation *generation;
+	while ((generation = steps_collect(worker->steps, &output, &times))) {
+		deliver(generation->owner, &output, &times);
+		bytes_fini(&output.text);
+		bytes_fini(&output.logprobs);
+	}
+	if (!timer_is_armed(&worker->report))
+		timer_start_after(&worker->report, REPORT_NS);
+}
+
+/* ---- HTTP ---- */
+
+static void *on_begin(void *context, struct http_exchange *exchange)
+{
+	struct worker *worker = context;
+	struct job *job = calloc(1, sizeof(*job));
+	if (!job)
+		return NULL;
+	job->worker = worker;
+	job->exchange = exchange;
+	job->next = worker->jobs;
+	if (worker->jobs)
+		worker->jobs->previous = job;
+	worker->jobs = job;
+	return job;
+}
+
+static void on_head(struct job *job)
+{
+	const struct http_head *head = http_exchange_head(job->exchange);
+	bool is_get = span_is(head->method, "GET");
+	bool is_post = span_is(head->method, "POST");
+	if (is_get && span_is(head->path, "/load")) {
+		start_listening(job);
+	} else if (is_get && span_is(head->path, "/v1/models")) {
+		respond_models(job);
+	} else if (is_post && (span_is(head->path, "/v1/chat/completions") || span_is(head->path, "/v1/completions"))) {
+		job->endpoint = span_is(head->path, "/v1/completions") ? API_COMPLETION : API_CHAT;
+		if (!job->worker->steps)
+			respond_error(job, 503, "loading", "The model is still loading.");
+		else if (http_exchange_accept_body(job->exchange, BODY_BYTES_MAX) != OK)
+			respond_error(job, 413, "too_large", "The body is too large.");
+		else if (http_exchange_body_is_complete(job->exchange))
+			start_generation(job);
+	} else {
+		respond_error(job, 404, "not_found", "There is no such path.");
+	}
+}
+
+static void on_gone(struct job *job)
+{
+	end_exchange(job);
+	if (!job->generation)
+		return;
+	atomic_store(&job->generation->cancelled, true);
+	if (job->is_running)
+		steps_wake(job->worker->steps);
+}
+
+static void on_event(void *owner, struct http_exchange *exchange, enum http_event event)
+{
+	struct job *job = owner;
+	switch (event) {
+	case HTTP_EVENT_HEAD:
+		on_head(job);
+		break;
+	case HTTP_EVENT_BODY:
+		start_generation(job);
+		break;
+	case HTTP_EVENT_FAULT:
+		respond_error(job, http_exchange_fault(exchange)->status, "bad_request", http_exchange_fault(exchange)->text);
+		break;
+	case HTTP_EVENT_GONE:
+		on_gone(job);
+		break;
+	case HTTP_EVENT_DRAIN:
+		return;
+	}
+	free_if_over(job);
+}
+
+const struct http_server_events worker_http_events = { .on_begin = on_begin, .on_event = on_event };
+
+void worker_jobs_free(struct worker *worker)
+{
+	for (struct job *job = worker->jobs, *next; job; job = next) {
+		next = job->next;
+		job->is_running = false;
+		end_exchange(job);
+		free_if_over(job);
+	}
+}
