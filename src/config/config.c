@@ -1,11 +1,9 @@
 /* A config's life: read from a file or text, shared by references, freed with the last. */
 #include "config/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "config/config_read.h"
 
 /* A file of a mebibyte makes at most this much of nodes and paths. */
@@ -14,36 +12,11 @@
 
 static const struct config_place start_of_file = { 1, 1 };
 
-/* Appends the file's bytes; stops soon after CONFIG_FILE_BYTES_MAX, for config_parse to refuse it. */
-static enum error read_file(const char *path, struct bytes *text)
-{
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_from_errno(errno);
-	enum error error = OK;
-	while (text->len <= CONFIG_FILE_BYTES_MAX) {
-		if (!bytes_reserve(text, 16384)) {
-			error = ERROR_MEMORY;
-			break;
-		}
-		const ssize_t count = read(fd, text->data + text->len, 16384);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			error = error_from_errno(errno);
-		if (count <= 0)
-			break;
-		text->len += (size_t)count;
-	}
-	close(fd);
-	return error;
-}
-
 enum error config_load(const char *path, struct config **out, struct bytes *faults)
 {
 	*out = NULL;
 	struct bytes text = { 0 };
-	enum error error = read_file(path, &text);
+	enum error error = file_read(path, CONFIG_FILE_BYTES_MAX + 1, &text);
 	if (error != OK)
 		bytes_printf(faults, "%s: cannot be read: %s\n", path, error_text(error));
 	else

@@ -8,6 +8,7 @@
 
 #include <exception>
 #include <random>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -127,6 +128,14 @@ void take_reasoning_effort(const common_json &body, common_chat_templates_inputs
 		inputs.chat_template_kwargs["reasoning_effort"] = common_json::make(effort).dump();
 }
 
+// "required" means a call, not an essay that may end in one: a small model would talk until its limit. Takes the optional
+// free text before the calls out of the root rule; the parser can do without it.
+void forbid_preamble(std::string &grammar)
+{
+	static const std::regex preamble("(^|\n)(root ::= [^\n]*?)until-[0-9]+\\? (?=tool-calls)");
+	grammar = std::regex_replace(grammar, preamble, "$1$2");
+}
+
 common_chat_templates_inputs inputs_of(common_json &body)
 {
 	common_chat_templates_inputs inputs;
@@ -171,10 +180,11 @@ void emit_delta(const common_chat_msg_diff &diff, struct chat_prompt *prompt,
 
 } // namespace
 
-extern "C" enum error chat_templates_open(const struct llama_model *model, struct chat_templates **out, struct bytes *fault)
+extern "C" enum error chat_templates_open(const struct llama_model *model, struct span override, struct chat_templates **out,
+                                          struct bytes *fault)
 {
 	return guarded(fault, ERROR_MODEL, [&] {
-		auto *templates = new chat_templates{ common_chat_templates_init(model, ""), model };
+		auto *templates = new chat_templates{ common_chat_templates_init(model, std::string(override.at ? override.at : "", override.len)), model };
 		*out = templates;
 		return OK;
 	});
@@ -193,12 +203,15 @@ extern "C" enum error chat_render(struct chat_templates *templates, struct span 
 		common_chat_templates_inputs inputs = inputs_of(json);
 		auto prompt = std::make_unique<chat_prompt>();
 		prompt->params = common_chat_templates_apply(templates->templates.get(), inputs);
+		if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED && !inputs.tools.empty())
+			forbid_preamble(prompt->params.grammar);
 		prompt->parser = common_chat_parser_params(prompt->params);
 		prompt->parser.reasoning_format = inputs.reasoning_format;
 		prompt->parser.parse_tool_calls = !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
 		if (!prompt->params.parser.empty())
 			prompt->parser.parser.load(prompt->params.parser);
-		prompt->needs_parse = prompt->parser.parse_tool_calls || prompt->params.supports_thinking;
+		/* A grammar may allow fences around the JSON, which the parser takes off. */
+		prompt->needs_parse = prompt->parser.parse_tool_calls || prompt->params.supports_thinking || !prompt->params.grammar.empty();
 		const llama_vocab *vocab = llama_model_get_vocab(templates->model);
 		for (const std::string &text : prompt->params.preserved_tokens) {
 			const auto ids = common_tokenize(vocab, text, false, true);

@@ -20,8 +20,9 @@ struct llama_sampler;
 struct chat_templates;
 struct chat_prompt;
 
-/* The model's own template (a plain ChatML one where it has none). ERROR_MODEL with a sentence in *fault. */
-enum error chat_templates_open(const struct llama_model *model, struct chat_templates **out, struct bytes *fault);
+/* override: Jinja source; empty = the model's own template. ERROR_MODEL with a sentence in *fault. */
+enum error chat_templates_open(const struct llama_model *model, struct span override, struct chat_templates **out,
+                               struct bytes *fault);
 void chat_templates_close(struct chat_templates **templates);
 
 /* Renders a checked OpenAI chat body: messages, tools, tool_choice, parallel_tool_calls, response_format, reasoning_effort.

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "engine/chatml.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/model_path.h"
@@ -23,6 +25,7 @@
 /* Below 64 tokens a chunk costs as much as 64 (measured on the CPU backend: another attention path). */
 #define CHUNK_TOKENS 64
 #define WARM_UP_TOKENS 16
+#define TEMPLATE_BYTES_MAX (1024 * 1024)
 
 struct llama_engine {
 	struct engine base;
@@ -175,6 +178,27 @@ static void llama_close(struct engine **engine)
 	llama_backend_free();
 }
 
+/* wanted: "" = the model's own, "chatml", or the path of a Jinja file. */
+static enum error open_templates(struct llama_engine *llama, const char *wanted, struct bytes *fault)
+{
+	if (!*wanted && !llama_model_chat_template(llama->model, NULL))
+		return OK; /* a base model: completions only */
+	struct bytes source = { 0 };
+	enum error error = OK;
+	if (strchr(wanted, '/'))
+		error = file_read(wanted, TEMPLATE_BYTES_MAX, &source);
+	else if (*wanted && strcmp(wanted, "chatml") != 0)
+		error = ERROR_NOT_FOUND;
+	else if (*wanted)
+		bytes_append_span(&source, chatml_template());
+	if (error)
+		bytes_printf(fault, "The chat template %s can't be read: %s; it is 'chatml' or a path with a slash.", wanted, error_text(error));
+	else
+		error = chat_templates_open(llama->model, bytes_span(&source), &llama->templates, fault);
+	bytes_fini(&source);
+	return error;
+}
+
 static enum error open_parts(struct llama_engine *llama, const struct pool_config *settings, struct bytes *fault)
 {
 	enum error error = load_backends(fault);
@@ -182,8 +206,8 @@ static enum error open_parts(struct llama_engine *llama, const struct pool_confi
 		error = load_model(llama, settings, fault);
 	if (!error)
 		error = open_context(llama, settings, fault);
-	if (!error && llama_model_chat_template(llama->model, NULL))
-		error = chat_templates_open(llama->model, &llama->templates, fault);
+	if (!error)
+		error = open_templates(llama, settings->engine_chat_template, fault);
 	if (!error)
 		error = sampling_scratch_new(llama->vocab, &llama->scratch);
 	return error;
