@@ -91,6 +91,11 @@ static enum error take_key(struct builder *builder, const yaml_event_t *event)
 		config_fault(builder->faults, place, parent->path, "a key holds a NUL byte");
 		return ERROR_SYNTAX;
 	}
+	/* Every path below repeats it. */
+	if (text.len > CONFIG_KEY_BYTES_MAX) {
+		config_fault(builder->faults, place, parent->path, "a key has more than %d bytes", CONFIG_KEY_BYTES_MAX);
+		return ERROR_SYNTAX;
+	}
 	builder->key = arena_copy_text(builder->arena, text);
 	builder->key_place = place;
 	if (builder->key == NULL)

@@ -13,6 +13,7 @@
 
 /* Open mappings and sequences at once. */
 #define CONFIG_NESTING_MAX 16
+#define CONFIG_KEY_BYTES_MAX 256
 /* Entries of one mapping or sequence. */
 #define CONFIG_ENTRIES_MAX 4096
 

@@ -250,6 +250,11 @@ enum error config_value_expand(struct span text, struct bytes *out, struct bytes
 {
 	size_t at = 0;
 	while (at < text.len) {
+		/* A short text can name a long variable many times. */
+		if (out->len > CONFIG_FILE_BYTES_MAX) {
+			bytes_printf(why, "is longer than %u KiB with what the environment gives", CONFIG_FILE_BYTES_MAX >> 10);
+			return ERROR_SYNTAX;
+		}
 		const struct span rest = { text.at + at, text.len - at };
 		size_t used = 1;
 		if (span_starts_with(rest, SPAN("$${"))) {

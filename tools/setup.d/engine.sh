@@ -63,6 +63,7 @@ engine_need() {
 	printf '%s\n' "$made_from" >"$built/.complete"
 	rm -rf "$dir"
 	mv -T "$built" "$dir"
+	npm_forget
 	cache_unlock
 	say "engine is ready"
 }
@@ -108,12 +109,12 @@ engine_build() {
 	rm -rf "$work" "$work.log"
 }
 
-# A terminal sees ninja's lines as they come, a log only every fiftieth.
+# A terminal sees ninja's lines as they come, a log only every twentieth.
 engine_show_build() {
 	if [[ -t 1 ]]; then
 		tee -a "$1"
 	else
-		tee -a "$1" | awk 'NR % 50 == 1'
+		tee -a "$1" | awk 'NR % 20 == 1 { print; fflush() }'
 	fi
 }
 

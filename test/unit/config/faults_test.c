@@ -204,6 +204,31 @@ START_TEST(entries_are_limited)
 }
 END_TEST
 
+START_TEST(long_texts_are_refused)
+{
+	struct bytes text = { 0 };
+	bytes_append_text(&text, "? ");
+	for (int i = 0; i < 257; i++)
+		bytes_append_byte(&text, 'a');
+	bytes_append_text(&text, "\n: 1\n");
+	expect_faults(bytes_text(&text), "t:1:3: a key has more than 256 bytes\n");
+	bytes_clear(&text);
+
+	/* 2048 references to 1 KiB each. */
+	struct bytes value = { 0 };
+	for (int i = 0; i < 1024; i++)
+		bytes_append_byte(&value, 'v');
+	setenv("P_V", bytes_text(&value), 1);
+	bytes_append_text(&text, "state: ");
+	for (int i = 0; i < 2048; i++)
+		bytes_append_text(&text, "${P_V}");
+	bytes_append_text(&text, REST);
+	expect_faults(bytes_text(&text), "t:1:8: state: is longer than 1024 KiB with what the environment gives\n");
+	bytes_fini(&value);
+	bytes_fini(&text);
+}
+END_TEST
+
 #ifdef PENSTOCK_TEST_HOOKS
 static const char *const scripted_faults = "";
 #else
@@ -239,6 +264,7 @@ int main(void)
 	tcase_add_test(tests, home_is_needed_only_for_a_tilde);
 	tcase_add_test(tests, many_faults_are_cut);
 	tcase_add_test(tests, entries_are_limited);
+	tcase_add_test(tests, long_texts_are_refused);
 	tcase_add_test(tests, scripted_engine);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -8,7 +8,7 @@
 #include "config/config_value.h"
 
 static const char *const known_units[] = { "threads", "headers",   "levels",   "connections", "tokens",
-	                                       "layers",  "sequences", "replicas", "requests" };
+	                                       "layers",  "sequences", "replicas", "requests",    "ratio" };
 
 START_TEST(names)
 {
