@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/macros.h"
+
 enum error generation_new(struct bytes *body, struct generation **out)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
@@ -34,6 +36,28 @@ void generation_free(struct engine *engine, struct generation **generation_slot)
 	bytes_fini(&generation->body);
 	arena_fini(&generation->arena);
 	free(generation);
+}
+
+enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,
+                                  struct bytes *fault)
+{
+	uint32_t most =
+		generation->prompt_cap && generation->prompt_cap < request_tokens ? generation->prompt_cap : request_tokens - 1;
+	if (generation->prompt_count == 0) {
+		bytes_append_text(fault, "The prompt is empty.");
+		return ERROR_RANGE;
+	}
+	if (generation->prompt_count > most) {
+		bytes_printf(fault, "The prompt has %u tokens, but at most %u are taken; shorten it.", generation->prompt_count,
+		             most);
+		return ERROR_LIMIT;
+	}
+	int64_t wanted = generation->request.max_tokens < 0 ? output_default : generation->request.max_tokens;
+	if (generation->output_cap)
+		wanted = min_ll(wanted, generation->output_cap);
+	generation->output_max = (uint32_t)min_ll(wanted, request_tokens - generation->prompt_count);
+	generation->output_tokens = malloc(sizeof(*generation->output_tokens) * generation->output_max);
+	return generation->output_tokens ? OK : ERROR_MEMORY;
 }
 
 /* Offset of the first stop string in the text, or its length. */

@@ -51,6 +51,8 @@ struct generation {
 	struct api_request request;
 	int64_t deadline_ns;     /* first token wanted by then; NS_NEVER when not told */
 	int64_t expected_tokens; /* output that the gateway expects; 0 = not told */
+	uint32_t output_cap;     /* tokens, whatever the request asks for; 0 = none */
+	uint32_t prompt_cap;     /* a longer prompt is refused; 0 = none */
 	uint64_t arrival;        /* unique, increasing */
 	void *owner;             /* the loop's side of it */
 
@@ -84,6 +86,10 @@ struct generation {
 enum error generation_new(struct bytes *body, struct generation **out);
 /* Also releases what prepare made. */
 void generation_free(struct engine *engine, struct generation **generation);
+/* The prompt is known: checks its size and makes room for the answer. request_tokens: what one request may have in all; output_default: for
+ * requests that name no limit. ERROR_RANGE, ERROR_LIMIT with a sentence for the client; ERROR_MEMORY. */
+enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,
+                                  struct bytes *fault);
 /* Adds a token's text; returns true when a stop string is complete (the rest is dropped). Moves what is safe to show to `ready`. Step
  * thread, under its lock. */
 bool generation_add_text(struct generation *generation, struct span text);

@@ -305,27 +305,6 @@ static enum error prepare_completion(struct llama_engine *llama, struct generati
 	return error ? error : tokenise(llama, text, generation);
 }
 
-static enum error size_output(const struct llama_engine *llama, struct generation *generation, struct bytes *fault)
-{
-	uint32_t most = llama->base.facts.request_tokens;
-	if (generation->prompt_count == 0) {
-		bytes_append_text(fault, "The prompt is empty.");
-		return ERROR_RANGE;
-	}
-	if (generation->prompt_count >= most) {
-		bytes_printf(
-			fault,
-			"The prompt has %u tokens, but this model's context holds %u, answer included; shorten the messages.",
-			generation->prompt_count, most);
-		return ERROR_LIMIT;
-	}
-	uint32_t room = most - generation->prompt_count;
-	int64_t wanted = generation->request.max_tokens < 0 ? llama->output_default : generation->request.max_tokens;
-	generation->output_max = wanted > room ? room : (uint32_t)wanted;
-	generation->output_tokens = malloc(sizeof(*generation->output_tokens) * generation->output_max);
-	return generation->output_tokens ? OK : ERROR_MEMORY;
-}
-
 static enum error llama_prepare(struct engine *engine, struct generation *generation, struct bytes *fault)
 {
 	struct llama_engine *llama = llama_of(engine);
@@ -335,7 +314,7 @@ static enum error llama_prepare(struct engine *engine, struct generation *genera
 	enum error error = request->endpoint == API_CHAT ? prepare_chat(llama, generation, fault)
 	                                                 : prepare_completion(llama, generation, fault);
 	if (!error)
-		error = size_output(llama, generation, fault);
+		error = generation_size_output(generation, engine->facts.request_tokens, llama->output_default, fault);
 	struct llama_sampler *grammar = NULL;
 	if (!error && generation->chat)
 		error = chat_prompt_grammar(generation->chat, llama->model, &grammar, fault);

@@ -116,18 +116,12 @@ static enum error scripted_prepare(struct engine *engine, struct generation *gen
 	for (size_t i = 0; i < generation->request.stop_count; i++)
 		generation->stops[generation->stop_count++] = generation->request.stops[i];
 	generation->prompt_count = (uint32_t)(generation->body.len / BYTES_PER_TOKEN) + 1;
-	if (generation->prompt_count >= engine->facts.request_tokens) {
-		bytes_append_text(fault, "The prompt is longer than the context; shorten the messages.");
-		return ERROR_LIMIT;
-	}
-	uint32_t room = engine->facts.request_tokens - generation->prompt_count;
-	int64_t wanted = generation->request.max_tokens;
-	if (wanted < 0)
-		wanted = max_ll(script->tokens, script->stall_after < 0 ? 0 : room) + 1;
-	generation->output_max = wanted > room ? room : (uint32_t)wanted;
 	generation->prompt = calloc(generation->prompt_count, sizeof(*generation->prompt));
-	generation->output_tokens = calloc(generation->output_max, sizeof(*generation->output_tokens));
-	return generation->prompt && generation->output_tokens ? OK : ERROR_MEMORY;
+	if (!generation->prompt)
+		return ERROR_MEMORY;
+	uint32_t most = engine->facts.request_tokens;
+	int64_t output = script->stall_after < 0 ? script->tokens + 1 : most;
+	return generation_size_output(generation, most, output, fault);
 }
 
 static void scripted_release(struct engine *engine, struct generation *generation)

@@ -29,7 +29,8 @@ struct job {
 	struct api_fault fault;
 	enum error error;
 	enum api_endpoint endpoint;
-	bool is_listener; /* of /load */
+	bool is_listener;  /* of /load */
+	bool wants_events; /* x-penstock-events: also a whole answer comes as server-sent events */
 	bool is_preparing;
 	bool is_running; /* the step thread has it */
 };
@@ -237,6 +238,9 @@ static void start_generation(struct job *job)
 	generation->times.arrived_ns = now_ns;
 	generation->deadline_ns = deadline_ms < 0 ? NS_NEVER : now_ns + deadline_ms * NS_PER_MS;
 	generation->expected_tokens = header_number(head, "x-penstock-expected-tokens", 0);
+	generation->output_cap = (uint32_t)header_number(head, "x-penstock-max-output", 0);
+	generation->prompt_cap = (uint32_t)header_number(head, "x-penstock-max-prompt", 0);
+	job->wants_events = header_number(head, "x-penstock-events", 0) == 1;
 	job->is_preparing = true;
 	if (work_start(worker->loop, prepare, prepared, job) != OK) {
 		job->is_preparing = false;
@@ -244,26 +248,69 @@ static void start_generation(struct job *job)
 	}
 }
 
+static void start_events(struct job *job)
+{
+	if (!http_exchange_has_started(job->exchange))
+		http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
+}
+
+static void write_event(struct job *job, const char *name, const struct bytes *data)
+{
+	struct bytes event = { 0 };
+	bytes_printf(&event, "event: %s\ndata: ", name);
+	bytes_append_span(&event, bytes_span(data));
+	bytes_append_text(&event, "\n\n");
+	http_respond_write(job->exchange, bytes_span(&event));
+	bytes_fini(&event);
+}
+
+/* A whole answer to a gateway: told of the first token when it is there, not when the last one is. */
+static void write_whole_as_events(struct job *job, enum finish_reason finish, const struct generation_times *times,
+                                  const struct bytes *answer)
+{
+	struct bytes text = { 0 };
+	if (!http_exchange_has_started(job->exchange)) {
+		start_events(job);
+		bytes_append_text(&text, "{}");
+		write_event(job, "first_token", &text);
+		bytes_clear(&text);
+	}
+	if (finish) {
+		answer_write_timings(job->answer, times, &text);
+		write_event(job, "penstock", &text);
+		write_event(job, "answer", answer);
+		http_respond_finish(job->exchange);
+	}
+	bytes_fini(&text);
+}
+
+static void write_whole(struct job *job, const struct generation_times *times, const struct bytes *answer)
+{
+	struct bytes headers = { 0 };
+	bytes_append_text(&headers, "content-type: application/json\r\nx-penstock-timings: ");
+	answer_write_timings(job->answer, times, &headers);
+	bytes_append_text(&headers, "\r\n");
+	http_respond(job->exchange, 200, bytes_span(&headers), bytes_span(answer));
+	bytes_fini(&headers);
+}
+
 static void write_output(struct job *job, const struct generation_output *output, const struct generation_times *times)
 {
 	struct bytes out = { 0 };
-	bool streams = job->generation->request.stream;
 	answer_add(job->answer, output, &out);
-	if (output->finish == FINISH_STOP || output->finish == FINISH_LENGTH)
+	if (output->finish)
 		answer_finish(job->answer, output->finish, times, &out);
-	if (streams) {
-		if (out.len && !http_exchange_has_started(job->exchange))
-			http_respond_start(job->exchange, 200,
-			                   SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
-		if (out.len)
+	if (job->generation->request.stream) {
+		if (out.len) {
+			start_events(job);
 			http_respond_write(job->exchange, bytes_span(&out));
+		}
+		if (output->finish)
+			http_respond_finish(job->exchange);
+	} else if (job->wants_events) {
+		write_whole_as_events(job, output->finish, times, &out);
 	} else if (output->finish) {
-		struct bytes headers = { 0 };
-		bytes_append_text(&headers, "content-type: application/json\r\nx-penstock-timings: ");
-		answer_write_timings(job->answer, times, &headers);
-		bytes_append_text(&headers, "\r\n");
-		http_respond(job->exchange, 200, bytes_span(&headers), bytes_span(&out));
-		bytes_fini(&headers);
+		write_whole(job, times, &out);
 	}
 	bytes_fini(&out);
 }
@@ -295,9 +342,6 @@ static void deliver(struct job *job, const struct generation_output *output, con
 	if (!output->finish)
 		return;
 	job->is_running = false;
-	if (job->exchange && job->generation->request.stream && output->finish != FINISH_ERROR &&
-	    http_exchange_has_started(job->exchange))
-		http_respond_finish(job->exchange);
 	end_exchange(job);
 	free_if_over(job);
 }

@@ -368,6 +368,11 @@ bool http_exchange_body_is_complete(const struct http_exchange *exchange)
 	return exchange->state == STATE_COMPLETE;
 }
 
+bool http_exchange_body_is_accepted(const struct http_exchange *exchange)
+{
+	return exchange->state == STATE_BODY || exchange->state == STATE_COMPLETE;
+}
+
 struct span http_exchange_body(const struct http_exchange *exchange)
 {
 	return bytes_span(&exchange->body);

@@ -59,6 +59,7 @@ int64_t http_exchange_begin_ns(const struct http_exchange *exchange);
  * "100 Continue" where the client waits for it. */
 enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t limit_bytes);
 bool http_exchange_body_is_complete(const struct http_exchange *exchange);
+bool http_exchange_body_is_accepted(const struct http_exchange *exchange);
 /* Borrowed until the end of the exchange. */
 struct span http_exchange_body(const struct http_exchange *exchange);
 const struct http_fault *http_exchange_fault(const struct http_exchange *exchange);

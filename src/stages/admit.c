@@ -1,0 +1,38 @@
+/* Refuses now, with an honest Retry-After, or takes a ticket. The decision is control's; it is there at the end of the same turn. */
+#include "base/clock.h"
+#include "stages/desk.h"
+#include "stages/respond.h"
+
+static void ask(struct request *request)
+{
+	static const uint32_t anonymous_class = CLASS_STANDARD;
+	request->deadline_ns = clock_now_ns() + request->route->timeouts_first_token;
+	request->order = (struct order){ .kind = ORDER_KINDS };
+	desk_add(request->services->desk, &(struct event){
+										  .kind = EVENT_ARRIVE,
+										  .request = request->ref,
+										  .pool = request->pool,
+										  .class = request->key ? (uint32_t)request->key->class : anonymous_class,
+										  .prompt_tokens = request->prompt_tokens_estimate,
+										  .output_tokens = request->output_tokens_expected,
+										  .deadline_ns = request->deadline_ns,
+									  });
+}
+
+enum verdict stage_admit(struct request *request)
+{
+	if (request->deadline_ns == 0)
+		ask(request);
+	switch (request->order.kind) {
+	case ORDER_PREPARE:
+		request->predicted_ns = request->order.predicted_ns;
+		trace_event(request->services->trace, request->trace, TRACE_ADMITTED, clock_now_ns(),
+		            request->order.queue_ahead, request->order.predicted_ns / NS_PER_MS);
+		return NEXT;
+	case ORDER_REFUSE:
+		return respond_refusal(request);
+	default:
+		pipeline_wait_until(request, request->deadline_ns);
+		return WAIT;
+	}
+}

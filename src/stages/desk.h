@@ -1,0 +1,27 @@
+/* A loop's window on the one struct control: gathers a turn's events, steps under the lock once, carries out its own orders and posts the
+ * others' to their loops. */
+#ifndef PENSTOCK_STAGES_DESK_H
+#define PENSTOCK_STAGES_DESK_H
+
+#include "base/error.h"
+#include "policy/control.h"
+#include "stages/services.h"
+
+struct desk;
+struct desk_room; /* the control and its lock, shared by all desks */
+
+/* control: owned from here. record: descriptor for the record of all steps (--record), -1 = none; borrowed. */
+enum error desk_room_new(struct control *control, unsigned desk_count, int record, struct desk_room **out);
+/* Desks must have been freed. */
+void desk_room_free(struct desk_room **room);
+/* services->loop runs it; index as in services->loop_index. */
+enum error desk_new(struct desk_room *room, struct services *services, struct desk **out);
+void desk_free(struct desk **desk);
+/* Notes an event for the end of this turn. */
+void desk_add(struct desk *desk, const struct event *event);
+/* A pool as control sees it. Any thread. */
+void desk_view_pool(struct desk_room *room, uint32_t pool, struct control_pool_view *out);
+/* Tickets in use. Any thread. */
+uint32_t desk_tickets(struct desk_room *room);
+
+#endif

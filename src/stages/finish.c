@@ -1,0 +1,112 @@
+/* Runs exactly once for every request, whatever happened: gives back what it holds, settles its tokens, writes its line. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "stages/desk.h"
+#include "stages/pipeline.h"
+#include "stages/services.h"
+
+/* Weight of one answer in what a route remembers. */
+#define MEMORY_WEIGHT 0.05
+
+static void give_ticket_back(struct request *request)
+{
+	const struct upstream *upstream = &request->upstream;
+	if (request->ticket == CONTROL_TICKET_NONE)
+		return;
+	enum event_kind kind = EVENT_FAILED;
+	if (request->outcome == OUTCOME_completed)
+		kind = EVENT_DONE;
+	else if (request->outcome == OUTCOME_client_gone)
+		kind = EVENT_GONE;
+	desk_add(request->services->desk,
+	         &(struct event){
+				 .kind = kind,
+				 .request = request->ref,
+				 .ticket = request->ticket,
+				 .prompt_tokens = upstream->prompt_tokens > 0 ? (uint32_t)upstream->prompt_tokens : 0,
+				 .output_tokens = upstream->output_tokens > 0 ? (uint32_t)upstream->output_tokens : upstream->events,
+			 });
+}
+
+static double blend(double known, double sample)
+{
+	return known > 0 ? known + MEMORY_WEIGHT * (sample - known) : sample;
+}
+
+/* Only whole answers teach: a cut one says nothing about length. */
+static void remember(struct request *request)
+{
+	const struct upstream *upstream = &request->upstream;
+	if (request->outcome != OUTCOME_completed || upstream->prompt_tokens <= 0)
+		return;
+	struct route_memory *memory = &request->services->memory[request->route_label - 1];
+	uint32_t node = request->endpoint == ENDPOINT_CHAT ? request->api.messages : request->api.prompt;
+	double bytes = (double)json_raw(&request->api.json, node).len;
+	memory->bytes_per_token = blend(memory->bytes_per_token, bytes / (double)upstream->prompt_tokens);
+	memory->output_tokens = blend(memory->output_tokens, (double)upstream->output_tokens);
+}
+
+static void count(struct request *request, int64_t now_ns)
+{
+	const struct upstream *upstream = &request->upstream;
+	struct metrics_shard *metrics = request->services->metrics;
+	uint32_t route = request->route_label;
+	metric_add(metrics, METRIC_requests_total, route, request->outcome, 1);
+	metric_add(metrics, METRIC_client_bytes_total, 0, 0, (int64_t)request->client_bytes);
+	metric_observe_ns(metrics, METRIC_request_duration_seconds, route, 0, now_ns - request->begin_ns);
+	for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+		int64_t spent_ns = trace_stage_ns(request->services->trace, request->trace, i);
+		metric_add(metrics, METRIC_stage_seconds_total, i, 0, spent_ns);
+		if (spent_ns)
+			metric_observe_ns(metrics, METRIC_stage_duration_seconds, i, 0, spent_ns);
+	}
+	if (upstream->prompt_tokens >= 0) {
+		metric_add(metrics, METRIC_prompt_tokens_total, route, 0, upstream->prompt_tokens);
+		metric_add(metrics, METRIC_cached_tokens_total, route, 0, upstream->cached_tokens);
+		metric_add(metrics, METRIC_output_tokens_total, route, 0, upstream->output_tokens);
+	} else if (request->is_dispatched) {
+		metric_add(metrics, METRIC_usage_unknown_total, route, 0, 1);
+		metric_add(metrics, METRIC_output_tokens_total, route, 0, upstream->events);
+	}
+}
+
+static struct trace_facts facts_of(const struct request *request)
+{
+	const struct upstream *upstream = &request->upstream;
+	return (struct trace_facts){
+		.route = request->route ? span_of(request->route->name) : (struct span){ 0 },
+		.pool = request->route ? request->config->pools[request->pool].name : NULL,
+		.replica = request->is_dispatched ? request->services->replica_names[request->replica] : NULL,
+		.tenant = request->key ? request->key->name : NULL,
+		.outcome = outcome_texts()[request->outcome],
+		.traceparent = request->traceparent,
+		.status = request->status,
+		.streamed = request->api.stream,
+		.prompt_tokens = upstream->prompt_tokens,
+		.cached_tokens = upstream->cached_tokens,
+		.output_tokens = upstream->output_tokens >= 0 || !upstream->events ? upstream->output_tokens : upstream->events,
+		.first_token_ns = request->first_token_ns,
+		.predicted_ns = request->predicted_ns,
+		.engine = upstream->engine,
+	};
+}
+
+enum verdict stage_finish(struct request *request)
+{
+	struct services *services = request->services;
+	struct bytes line = { 0 };
+	http_call_cancel(&request->upstream.call);
+	give_ticket_back(request);
+	remember(request);
+	if (request->exchange)
+		http_exchange_end(&request->exchange);
+	int64_t now_ns = clock_now_ns();
+	trace_stage(services->trace, request->trace, STAGE_finish, now_ns - request->stage_since_ns);
+	count(request, now_ns);
+	struct trace_facts facts = facts_of(request);
+	trace_end(services->trace, request->trace, now_ns, &facts, &line);
+	if (request->config->log_access && bytes_ok(&line))
+		log_json(bytes_span(&line));
+	bytes_fini(&line);
+	return NEXT;
+}

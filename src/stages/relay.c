@@ -1,0 +1,74 @@
+/* Streams tokens out, or hands over a whole answer. Reads the replica no faster than the client reads us. */
+#include "base/clock.h"
+#include "stages/respond.h"
+#include "stages/services.h"
+
+/* Bytes that may wait in us for one client. */
+#define CLIENT_BYTES_MAX (64 * 1024)
+/* A client that takes nothing for so long has stalled. */
+#define CLIENT_STALL_NS (60 * NS_PER_S)
+
+static enum verdict finish_stream(struct request *request)
+{
+	http_respond_finish(request->exchange);
+	request->outcome = OUTCOME_completed;
+	return ANSWERED;
+}
+
+static enum verdict end_of_upstream(struct request *request)
+{
+	const struct upstream *upstream = &request->upstream;
+	if (!upstream->is_done)
+		return respond_outcome(request, OUTCOME_upstream_cut);
+	if (request->api.stream)
+		return finish_stream(request);
+	return respond_body(request, OUTCOME_completed, 200, "application/json", bytes_span(&upstream->out));
+}
+
+static enum verdict out_of_time(struct request *request)
+{
+	struct services *services = request->services;
+	trace_event(services->trace, request->trace, TRACE_TIMED_OUT, clock_now_ns(), request->stage, 0);
+	if (clock_now_ns() >= pipeline_total_deadline_ns(request))
+		return respond_outcome(request, OUTCOME_total_timeout);
+	if (request->is_paused) {
+		request->outcome = OUTCOME_client_stalled;
+		return ANSWERED;
+	}
+	return respond_outcome(request, OUTCOME_idle_timeout);
+}
+
+static void hold_back(struct request *request)
+{
+	struct upstream *upstream = &request->upstream;
+	size_t queued = http_exchange_queued_bytes(request->exchange);
+	bool should_pause = queued > (request->is_paused ? 0 : CLIENT_BYTES_MAX);
+	if (should_pause == request->is_paused || !upstream->call)
+		return;
+	request->is_paused = should_pause;
+	trace_event(request->services->trace, request->trace, should_pause ? TRACE_PAUSED : TRACE_RESUMED, clock_now_ns(),
+	            (int64_t)queued, 0);
+	if (should_pause)
+		http_call_pause(upstream->call);
+	else
+		http_call_resume(upstream->call);
+}
+
+enum verdict stage_relay(struct request *request)
+{
+	struct upstream *upstream = &request->upstream;
+	if (request->api.stream && upstream->out.len) {
+		respond_start_stream(request);
+		respond_stream(request, &upstream->out);
+	}
+	if (upstream->has_error_event)
+		return respond_outcome(request, OUTCOME_upstream_cut);
+	if (upstream->has_ended)
+		return end_of_upstream(request);
+	if (request->woken & WAKE_TIMEOUT)
+		return out_of_time(request);
+	hold_back(request);
+	pipeline_wait_until(request,
+	                    clock_now_ns() + (request->is_paused ? CLIENT_STALL_NS : request->route->timeouts_idle));
+	return WAIT;
+}

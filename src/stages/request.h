@@ -1,0 +1,118 @@
+/* One client request: what each stage has found out, in the stages' order. A field is written by the stage it stands under (and read by later
+ * ones), unless a comment says otherwise. Belongs to its loop's thread. */
+#ifndef PENSTOCK_STAGES_REQUEST_H
+#define PENSTOCK_STAGES_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "config/config.h"
+#include "http/http_server.h"
+#include "io/loop.h"
+#include "observe/trace.h"
+#include "policy/control.h"
+#include "stages/upstream.h"
+
+struct services;
+
+enum stage {
+#define STAGE(name, waits_for, may_answer) STAGE_##name,
+#include "stages/stages.def"
+#undef STAGE
+	STAGE_COUNT
+};
+
+enum outcome {
+#define OUTCOME(name, status, code, message) OUTCOME_##name,
+#include "stages/outcomes.def"
+#undef OUTCOME
+	OUTCOME_COUNT
+};
+
+/* Why a waiting stage is entered again; a set, they can coincide. */
+enum wake {
+	WAKE_READY = 1,     /* what it waited for */
+	WAKE_TIMEOUT = 2,   /* its deadline */
+	WAKE_CANCELLED = 4, /* the client left */
+	WAKE_SHUTDOWN = 8   /* the drain is over */
+};
+
+enum endpoint { ENDPOINT_CHAT, ENDPOINT_COMPLETION, ENDPOINT_MODELS };
+
+struct request {
+	/* The pipeline's. */
+	struct services *services; /* borrowed: the loop's */
+	uint64_t ref;              /* names it across threads */
+	enum stage stage;
+	unsigned wakes;   /* set of enum wake, not yet seen by the stage */
+	unsigned woken;   /* those the stage was entered with */
+	bool is_running;  /* a stage is on the stack */
+	unsigned delayed; /* test builds: set of stages whose delay has passed */
+	int64_t stage_since_ns;
+	struct timer timer;      /* the waiting stage's deadline */
+	struct timer keep_alive; /* the next comment on a stream that waits for its first token */
+	struct arena arena;
+	struct config *config; /* a reference of its own: a reload does not change it under way */
+	struct trace_handle trace;
+	int64_t begin_ns;
+
+	/* head */
+	struct http_exchange *exchange; /* NULL once ended */
+	struct span id;
+	struct span trace_id;    /* 32 hex digits, ours or the client's */
+	struct span traceparent; /* what goes upstream: the trace, with a span of ours */
+	enum endpoint endpoint;
+
+	/* authenticate */
+	const struct key_config *key; /* NULL: nobody needs one */
+
+	/* parse */
+	struct api_request api;
+
+	/* shape */
+	uint32_t prompt_tokens_estimate;
+	uint32_t output_tokens_max; /* 0 = not capped here */
+	uint32_t output_tokens_expected;
+
+	/* route */
+	const struct route_config *route;
+	uint32_t route_label; /* index in the metrics' route domain; 0 = none */
+	uint32_t pool;        /* index in config->pools */
+
+	/* admit, dispatch (written when control's order comes) */
+	struct order order;
+	uint32_t ticket;      /* CONTROL_TICKET_NONE while it has none */
+	int64_t predicted_ns; /* time to first token; -1 = none was made */
+	int64_t deadline_ns;  /* of the first token */
+	bool is_dispatched;
+	uint32_t replica;
+
+	/* forward, relay */
+	struct upstream upstream;
+	int64_t first_token_ns; /* from begin; -1 = none came */
+	bool is_paused;         /* upstream is not read, because the client does not read */
+	uint64_t client_bytes;
+
+	/* whoever answers */
+	enum outcome outcome;
+	int status; /* 0 = nothing was answered */
+};
+
+/* Registers a new request for an exchange. NULL when memory is full. */
+struct request *request_new(struct services *services, struct http_exchange *exchange);
+/* Ends its life: everything else must have been given back. */
+void request_free(struct request *request);
+/* The request of that name on this loop; NULL when it has ended. */
+struct request *request_find(struct services *services, uint64_t ref);
+/* Which loop a name belongs to. */
+unsigned request_ref_loop(uint64_t ref);
+
+const char *stage_text(enum stage stage);
+/* All stages' names, and all outcomes': label values. Static. */
+const char *const *stage_texts(void);
+const char *const *outcome_texts(void);
+
+#endif

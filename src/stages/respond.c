@@ -1,0 +1,230 @@
+#include "stages/respond.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "stages/services.h"
+
+#define KEEP_ALIVE_NS (10 * NS_PER_S)
+/* Some clients sleep on any Retry-After, however long: past this they are told to leave it to their caller. */
+#define RETRY_MAX_NS (60 * NS_PER_S)
+
+struct outcome_row {
+	int status;
+	const char *code;
+	const char *message;
+};
+
+static const struct outcome_row outcome_rows[] = {
+#define OUTCOME(name, status, code, message) [OUTCOME_##name] = { status, code, message },
+#include "stages/outcomes.def"
+#undef OUTCOME
+};
+
+static void write_duration(struct bytes *out, const char *name, int64_t duration_ns, const char **comma)
+{
+	bytes_printf(out, "%s%s;dur=%.3f", *comma, name, (double)duration_ns / (double)NS_PER_MS);
+	*comma = ", ";
+}
+
+/* Every stage up to now, the current one as far as it has come, and the engine's own account where it is known. */
+static void write_server_timing(const struct request *request, struct bytes *out)
+{
+	const char *comma = "";
+	struct services *services = request->services;
+	bytes_append_text(out, "server-timing: ");
+	for (int i = 0; i <= (int)request->stage; i++) {
+		int64_t spent_ns = trace_stage_ns(services->trace, request->trace, (uint32_t)i);
+		if (i == (int)request->stage)
+			spent_ns += clock_now_ns() - request->stage_since_ns;
+		write_duration(out, stage_text((enum stage)i), spent_ns, &comma);
+	}
+	const struct trace_engine *engine = &request->upstream.engine;
+	if (engine->known) {
+		write_duration(out, "engine-tokenize", engine->tokenize_ns, &comma);
+		write_duration(out, "engine-queue", engine->queue_ns, &comma);
+		write_duration(out, "engine-prefill", engine->prefill_ns, &comma);
+		write_duration(out, "engine-decode", engine->decode_ns, &comma);
+	}
+	bytes_append_text(out, "\r\n");
+}
+
+/* A field's name from a client's JSON, as far as it may stand in a header. */
+static void write_safe(struct bytes *out, struct span text)
+{
+	for (size_t i = 0; i < text.len && i < 64; i++)
+		bytes_append_byte(out, text.at[i] > ' ' && text.at[i] < 0x7F && text.at[i] != ',' ? text.at[i] : '?');
+}
+
+static void write_ignored(const struct request *request, struct bytes *out)
+{
+	size_t count = request->api.ignored_count < API_IGNORED_MAX ? request->api.ignored_count : API_IGNORED_MAX;
+	if (!count)
+		return;
+	bytes_append_text(out, "x-penstock-ignored: ");
+	for (size_t i = 0; i < count; i++) {
+		bytes_append_text(out, i ? "," : "");
+		write_safe(out, request->api.ignored[i]);
+	}
+	bytes_append_text(out, "\r\n");
+}
+
+static void write_headers(const struct request *request, const char *content_type, struct bytes *out)
+{
+	const struct services *services = request->services;
+	bytes_printf(out, "content-type: %s\r\nx-request-id: %.*s\r\n", content_type, (int)request->id.len, request->id.at);
+	if (request->route)
+		bytes_printf(out, "x-penstock-tier: %s\r\n", request->config->pools[request->pool].name);
+	if (request->is_dispatched)
+		bytes_printf(out, "x-penstock-replica: %s\r\n", services->replica_names[request->replica]);
+	write_ignored(request, out);
+	write_server_timing(request, out);
+}
+
+static void respond_whole(struct request *request, int status, struct bytes *headers, struct span body)
+{
+	request->status = status;
+	request->client_bytes += body.len;
+	http_respond(request->exchange, status, bytes_span(headers), body);
+}
+
+/* A stream that has begun ends with an error event and no [DONE]: it must not look complete. */
+static void end_stream_with(struct request *request, const struct api_fault *fault)
+{
+	struct bytes event = { 0 };
+	bytes_append_text(&event, "data: ");
+	api_write_error(&event, fault);
+	bytes_append_text(&event, "\n\n");
+	respond_stream(request, &event);
+	http_respond_finish(request->exchange);
+	bytes_fini(&event);
+}
+
+static void write_fault(struct request *request, const struct api_fault *fault, struct bytes *extra)
+{
+	struct bytes headers = { 0 };
+	struct bytes body = { 0 };
+	write_headers(request, "application/json", &headers);
+	bytes_append_span(&headers, bytes_span(extra));
+	api_write_error(&body, fault);
+	respond_whole(request, fault->status, &headers, bytes_span(&body));
+	bytes_fini(&headers);
+	bytes_fini(&body);
+}
+
+static enum verdict settle(struct request *request, enum outcome outcome, const struct api_fault *fault,
+                           struct bytes *extra)
+{
+	request->outcome = outcome;
+	if (http_exchange_has_started(request->exchange))
+		end_stream_with(request, fault);
+	else if (fault->status)
+		write_fault(request, fault, extra);
+	return ANSWERED;
+}
+
+enum verdict respond_fault(struct request *request, enum outcome outcome, const struct api_fault *fault)
+{
+	struct bytes none = { 0 };
+	return settle(request, outcome, fault, &none);
+}
+
+enum verdict respond_outcome_text(struct request *request, enum outcome outcome, const char *message)
+{
+	const struct outcome_row *row = &outcome_rows[outcome];
+	struct api_fault fault = { .status = row->status, .type = api_error_type(row->status), .code = row->code };
+	snprintf(fault.message, sizeof(fault.message), "%s", message);
+	return respond_fault(request, outcome, &fault);
+}
+
+enum verdict respond_outcome(struct request *request, enum outcome outcome)
+{
+	return respond_outcome_text(request, outcome, outcome_rows[outcome].message);
+}
+
+static enum outcome outcome_of(enum refusal refusal)
+{
+	switch (refusal) {
+	case REFUSAL_QUEUE_FULL:
+		return OUTCOME_queue_full;
+	case REFUSAL_EXPIRED:
+		return OUTCOME_queue_expired;
+	case REFUSAL_NO_REPLICA:
+		return OUTCOME_no_replica;
+	case REFUSAL_DEADLINE:
+		return OUTCOME_first_token_timeout;
+	default:
+		return OUTCOME_hopeless;
+	}
+}
+
+enum verdict respond_refusal(struct request *request)
+{
+	const struct order *order = &request->order;
+	enum outcome outcome = outcome_of(order->refusal);
+	const struct outcome_row *row = &outcome_rows[outcome];
+	struct api_fault fault = { .status = row->status, .type = api_error_type(row->status), .code = row->code };
+	struct bytes extra = { 0 };
+	int64_t seconds = (order->retry_after_ns + NS_PER_S - 1) / NS_PER_S;
+	snprintf(fault.message, sizeof(fault.message), "%s", row->message);
+	bytes_printf(&extra, "retry-after: %lld\r\n", (long long)seconds);
+	if (order->retry_after_ns > RETRY_MAX_NS)
+		bytes_append_text(&extra, "x-should-retry: false\r\n");
+	trace_event(request->services->trace, request->trace, TRACE_REFUSED, clock_now_ns(), order->refusal,
+	            order->retry_after_ns / NS_PER_MS);
+	enum verdict verdict = settle(request, outcome, &fault, &extra);
+	bytes_fini(&extra);
+	return verdict;
+}
+
+enum verdict respond_body(struct request *request, enum outcome outcome, int status, const char *content_type,
+                          struct span body)
+{
+	struct bytes headers = { 0 };
+	request->outcome = outcome;
+	write_headers(request, content_type, &headers);
+	respond_whole(request, status, &headers, body);
+	bytes_fini(&headers);
+	return ANSWERED;
+}
+
+void respond_start_stream(struct request *request)
+{
+	struct bytes headers = { 0 };
+	if (http_exchange_has_started(request->exchange))
+		return;
+	timer_stop(&request->keep_alive);
+	write_headers(request, "text/event-stream; charset=utf-8", &headers);
+	bytes_append_text(&headers, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+	request->status = 200;
+	http_respond_start(request->exchange, 200, bytes_span(&headers));
+	bytes_fini(&headers);
+}
+
+void respond_stream(struct request *request, struct bytes *data)
+{
+	request->client_bytes += data->len;
+	http_respond_write(request->exchange, bytes_span(data));
+	bytes_clear(data);
+}
+
+void respond_keep_alive_start(struct request *request)
+{
+	if (request->api.stream && !timer_is_armed(&request->keep_alive) && !http_exchange_has_started(request->exchange))
+		timer_start_at(&request->keep_alive, request->begin_ns + KEEP_ALIVE_NS);
+}
+
+void respond_on_keep_alive(struct timer *timer)
+{
+	struct request *request = container_of(timer, struct request, keep_alive);
+	struct bytes comment = { 0 };
+	if (!http_exchange_has_started(request->exchange))
+		trace_event(request->services->trace, request->trace, TRACE_KEEP_ALIVE, clock_now_ns(),
+		            KEEP_ALIVE_NS / NS_PER_S, 0);
+	respond_start_stream(request);
+	bytes_append_text(&comment, ": keep-alive\n\n");
+	respond_stream(request, &comment);
+	bytes_fini(&comment);
+	timer_start_after(timer, KEEP_ALIVE_NS);
+}

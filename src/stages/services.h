@@ -1,0 +1,57 @@
+/* What a stage may use: one of these a loop, made by gateway/. */
+#ifndef PENSTOCK_STAGES_SERVICES_H
+#define PENSTOCK_STAGES_SERVICES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "config/config.h"
+#include "http/http_client.h"
+#include "http/http_server.h"
+#include "io/loop.h"
+#include "observe/metrics.h"
+#include "observe/trace.h"
+
+struct desk;
+struct request;
+
+/* A slot of the loop's requests. */
+struct request_slot {
+	struct request *request; /* NULL = free */
+	uint32_t generation;     /* grows with each use: stale names find nothing */
+	uint32_t next_free;
+};
+
+/* What a loop has learned about a route; estimates only. */
+struct route_memory {
+	double bytes_per_token; /* of prompts */
+	double output_tokens;   /* mean of finished answers; 0 = none yet */
+};
+
+struct services {
+	struct loop *loop;
+	unsigned loop_index;
+	struct config *config; /* a reference; replaced by a reload */
+	struct desk *desk;     /* this loop's window on control */
+	struct metrics_shard *metrics;
+	struct trace *trace;
+	struct span secret; /* of the API keys' hashes; borrowed */
+	struct http_server *server;
+	struct http_pool **replicas;      /* by replica number: this loop's connections */
+	const char *const *replica_names; /* by replica number */
+	uint32_t replica_count;
+	struct route_memory *memory; /* by route, in the config's order */
+	struct request_slot *slots;  /* owned */
+	uint32_t slot_count;
+	uint32_t free_slot;
+	uint32_t open; /* requests under way */
+	bool draining;
+	void (*on_request_end)(void *owner, unsigned open); /* may be NULL: a drain waits for it */
+	void *owner;
+};
+
+/* Handlers for the loop's public server; context is a struct services. */
+extern const struct http_server_events pipeline_http_events;
+
+#endif
