@@ -48,7 +48,7 @@ format: ## clang-format every .c, .h and .cpp file in place
 	@git ls-files 'src/*.[ch]' 'src/*.cpp' 'test/*.[ch]' | xargs clang-format -i
 
 reference: build ## write the reference pages that come from the tables
-	@build/penstock check --reference > docs/config.md.new && mv docs/config.md.new docs/config.md
+	@for page in config metrics; do build/penstock check --reference $$page > docs/$$page.md.new && mv docs/$$page.md.new docs/$$page.md; done
 
 clean: ## remove the build folders; the cache stays
 	rm -rf build build-*

@@ -4,6 +4,9 @@
 
 #include "base/macros.h"
 #include "engine/engine_main.h"
+#include "gateway/check_main.h"
+#include "gateway/key_main.h"
+#include "gateway/serve_main.h"
 
 struct subcommand {
 	const char *name;
@@ -20,6 +23,9 @@ static int version_main(int count, char **arguments)
 }
 
 static const struct subcommand subcommands[] = {
+	{ "serve", serve_main, "the gateway: routes, admission, engines" },
+	{ "check", check_main, "check a config file" },
+	{ "key", key_main, "make API keys" },
 	{ "engine", engine_main, "run one engine worker by hand" },
 	{ "version", version_main, "print the version" },
 };

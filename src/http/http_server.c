@@ -65,6 +65,13 @@ struct http_server {
 
 static void process_input(struct http_exchange *exchange);
 
+static void count_connection(struct http_server *server, int change)
+{
+	server->connections = (unsigned)((int)server->connections + change);
+	if (server->events->on_connections)
+		server->events->on_connections(server->context, server->connections);
+}
+
 static void unlink_and_free(struct http_exchange *exchange)
 {
 	struct http_server *server = exchange->server;
@@ -74,7 +81,7 @@ static void unlink_and_free(struct http_exchange *exchange)
 		server->first = exchange->next;
 	if (exchange->next)
 		exchange->next->previous = exchange->previous;
-	server->connections--;
+	count_connection(server, -1);
 	timer_stop(&exchange->idle);
 	stream_close(&exchange->stream);
 	bytes_fini(&exchange->input);
@@ -303,11 +310,6 @@ void http_server_drain(struct http_server *server)
 	close_idle(server);
 }
 
-unsigned http_server_connections(const struct http_server *server)
-{
-	return server->connections;
-}
-
 void http_server_adopt(struct http_server *server, int fd)
 {
 	struct http_exchange *exchange = calloc(1, sizeof(*exchange));
@@ -323,7 +325,7 @@ void http_server_adopt(struct http_server *server, int fd)
 	if (server->first)
 		server->first->previous = exchange;
 	server->first = exchange;
-	server->connections++;
+	count_connection(server, 1);
 	timer_init(&exchange->idle, server->loop, on_idle);
 	timer_start_after(&exchange->idle, server->settings.idle_ns);
 }

@@ -30,6 +30,8 @@ struct http_server_events {
 	void *(*on_begin)(void *context, struct http_exchange *exchange);
 	/* May answer and end the exchange inside. */
 	void (*on_event)(void *owner, struct http_exchange *exchange, enum http_event event);
+	/* The number of connections has changed. May be NULL. */
+	void (*on_connections)(void *context, unsigned open);
 };
 
 struct http_server_settings {
@@ -45,8 +47,6 @@ void http_server_free(struct http_server **server);
 void http_server_adopt(struct http_server *server, int fd);
 /* From now on every response says "connection: close", and idle connections end. */
 void http_server_drain(struct http_server *server);
-/* Connections open now. */
-unsigned http_server_connections(const struct http_server *server);
 
 /* ---- the request ---- */
 

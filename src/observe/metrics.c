@@ -153,6 +153,12 @@ void metric_observe_ns(struct metrics_shard *shard, enum metric metric, uint32_t
 	add_to(shard, cell + BUCKETS, duration_ns);
 }
 
+int64_t metric_get(const struct metrics_shard *shard, enum metric metric, uint32_t a, uint32_t b)
+{
+	size_t cell = cell_of(shard->metrics, metric, a, b);
+	return cell < shard->metrics->cell_count ? atomic_load_explicit(&shard->cells[cell], memory_order_relaxed) : 0;
+}
+
 static int64_t sum_cell(const struct metrics *metrics, size_t cell)
 {
 	int64_t sum = 0;

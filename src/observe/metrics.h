@@ -46,7 +46,9 @@ void metric_add(struct metrics_shard *shard, enum metric metric, uint32_t a, uin
 /* Gauges are summed over shards: set each from one loop only. */
 void metric_set(struct metrics_shard *shard, enum metric metric, uint32_t a, uint32_t b, int64_t value);
 void metric_observe_ns(struct metrics_shard *shard, enum metric metric, uint32_t a, uint32_t b, int64_t duration_ns);
-/* The sum over shards of a counter or gauge. */
+/* A counter or gauge of one shard. Any thread. */
+int64_t metric_get(const struct metrics_shard *shard, enum metric metric, uint32_t a, uint32_t b);
+/* The sum over shards of a counter or gauge. Any thread. */
 int64_t metrics_sum(const struct metrics *metrics, enum metric metric, uint32_t a, uint32_t b);
 
 /* Prometheus text format 0.0.4. */

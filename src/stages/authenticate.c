@@ -1,49 +1,13 @@
 /* Who asks: a bearer key against the hashes in the config, before the body is taken. Without keys (loopback only, the config's check sees to it)
  * everybody may. */
-#include "io/digest.h"
+#include "stages/keys.h"
 #include "stages/respond.h"
 #include "stages/services.h"
 
-static const char hash_prefix[] = "hmac-sha256:";
-
-static int hex_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	return (digit | 0x20) - 'a' + 10;
-}
-
-/* The config's check has seen to it that 64 hexadecimal digits follow the prefix. */
-static bool hash_matches(const char *hash, const uint8_t digest[DIGEST_BYTES])
-{
-	uint8_t wanted[DIGEST_BYTES];
-	const char *hex = hash + sizeof(hash_prefix) - 1;
-	for (size_t i = 0; i < DIGEST_BYTES; i++)
-		wanted[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
-	return digest_equal(wanted, digest);
-}
-
-static struct span bearer_token(const struct http_head *head)
-{
-	struct span value = http_header_value(head, "authorization");
-	if (value.len < 7 || !span_equal_nocase((struct span){ value.at, 7 }, SPAN("Bearer ")))
-		return (struct span){ 0 };
-	return span_trim((struct span){ value.at + 7, value.len - 7 });
-}
-
 enum verdict stage_authenticate(struct request *request)
 {
-	const struct config *config = request->config;
-	if (config->key_count == 0)
+	if (request->config->key_count == 0)
 		return NEXT;
-	struct span token = bearer_token(http_exchange_head(request->exchange));
-	uint8_t digest[DIGEST_BYTES];
-	if (!token.len || digest_hmac(request->services->secret, token, digest) != OK)
-		return respond_outcome(request, OUTCOME_unauthenticated);
-	/* Every key is compared, so that the time does not tell which one came near. */
-	for (size_t i = 0; i < config->key_count; i++) {
-		if (hash_matches(config->keys[i].hash, digest))
-			request->key = &config->keys[i];
-	}
+	request->key = keys_find(request->config, request->services->secret, http_exchange_head(request->exchange));
 	return request->key ? NEXT : respond_outcome(request, OUTCOME_unauthenticated);
 }

@@ -153,4 +153,14 @@ static void on_event(void *owner, struct http_exchange *exchange, enum http_even
 	pipeline_wake(owner, event == HTTP_EVENT_GONE ? WAKE_CANCELLED : WAKE_READY);
 }
 
-const struct http_server_events pipeline_http_events = { .on_begin = on_begin, .on_event = on_event };
+static void on_connections(void *context, unsigned open)
+{
+	struct services *services = context;
+	metric_set(services->metrics, METRIC_connections_open, 0, 0, open);
+}
+
+const struct http_server_events pipeline_http_events = {
+	.on_begin = on_begin,
+	.on_event = on_event,
+	.on_connections = on_connections,
+};

@@ -1,0 +1,49 @@
+/* The replicas that we know: engine workers that we start, watch, and start again when they die. Lives on one loop (the first); other threads
+ * only read load reports.
+ *
+ * Each replica is a child process with a Unix socket; its pushed load reports (GET /load) become events for control through on_load. */
+#ifndef PENSTOCK_FLEET_FLEET_H
+#define PENSTOCK_FLEET_FLEET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/load_report.h"
+#include "base/address.h"
+#include "base/error.h"
+#include "config/config.h"
+#include "io/loop.h"
+
+struct fleet;
+
+struct fleet_events {
+	/* A replica's state or load has changed. */
+	void (*on_load)(void *owner, uint32_t replica, const struct load_report *report);
+	/* A model can't be used at all (first start): why is a sentence. */
+	void (*on_unusable)(void *owner, uint32_t replica, const char *why);
+};
+
+/* Makes the replicas of every pool (replicas.min each), numbered through in the config's order; starts nothing yet. folder: where their sockets
+ * go, it must exist; program: what to start. Both copied. */
+enum error fleet_new(struct loop *loop, struct config *config, const char *folder, const char *program,
+                     const struct fleet_events *events, void *owner, struct fleet **out);
+enum error fleet_start(struct fleet *fleet);
+/* Asks every worker to end and calls stopped(owner) when all have; those that don't are killed after two seconds. */
+void fleet_stop(struct fleet *fleet, void (*stopped)(void *owner));
+void fleet_free(struct fleet **fleet);
+
+uint32_t fleet_count(const struct fleet *fleet);
+/* "small/0"; constant. Names of all: fleet_names. */
+const char *const *fleet_names(const struct fleet *fleet);
+/* Index of the replica's pool in the config. */
+uint32_t fleet_pool(const struct fleet *fleet, uint32_t replica);
+/* Where it listens; constant. */
+const struct address *fleet_address(const struct fleet *fleet, uint32_t replica);
+/* The last report. Any thread. */
+void fleet_load(struct fleet *fleet, uint32_t replica, struct load_report *out);
+/* Times its process ended without being asked to. Any thread. */
+uint32_t fleet_restarts(struct fleet *fleet, uint32_t replica);
+/* Process id of its worker; 0 when none runs. Loop thread. */
+int fleet_process_id(const struct fleet *fleet, uint32_t replica);
+
+#endif

@@ -1,0 +1,344 @@
+/* Start-up in the order of need, and its reverse. */
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "base/random.h"
+#include "gateway/gateway_parts.h"
+#include "gateway/secret.h"
+#include "io/signals.h"
+#include "stages/pipeline.h"
+
+#define TRACE_RECORDS 2048
+#define LOOPS_AUTO_MAX 4
+#define UPSTREAM_IDLE_NS (30 * NS_PER_S)
+#define UPSTREAM_IDLE_MAX 64
+#define SEQUENCES_MAX 256
+
+/* ---- signals and the fleet's news; loop 0 ---- */
+
+static void on_signal(void *owner, int signal_number)
+{
+	if (signal_number == SIGHUP)
+		reload(owner);
+	else
+		drain_start(owner);
+}
+
+static enum replica_state control_state(enum engine_state state)
+{
+	if (state == ENGINE_READY)
+		return REPLICA_READY;
+	return state == ENGINE_FAILED ? REPLICA_DOWN : REPLICA_STARTING;
+}
+
+static void on_load(void *owner, uint32_t replica, const struct load_report *report)
+{
+	struct gateway *gateway = owner;
+	desk_add(gateway->loops[0].services.desk,
+	         &(struct event){
+				 .kind = EVENT_LOAD,
+				 .replica = replica,
+				 .state = control_state(report->state),
+				 .percent = (uint32_t)report->percent,
+				 .sequences = (uint32_t)report->sequences,
+				 .cells = (uint32_t)report->cells,
+				 .rates = { (int64_t)report->step_fixed_ns, (int64_t)report->step_prefill_ns,
+	                        (int64_t)report->step_decode_ns, (int64_t)report->step_context_ps },
+			 });
+	if (!gateway->announced && gateway_is_ready(gateway)) {
+		gateway->announced = true;
+		greeting_print(gateway);
+	}
+}
+
+static void on_unusable(void *owner, uint32_t replica, const char *why)
+{
+	struct gateway *gateway = owner;
+	fprintf(stderr, "penstock: replica %s can't be used: %s\n", fleet_names(gateway->fleet)[replica],
+	        *why ? why : "see the log");
+	gateway->exit_status = 2;
+	if (!gateway->draining)
+		drain_start(gateway);
+}
+
+static const struct fleet_events fleet_events = { .on_load = on_load, .on_unusable = on_unusable };
+
+/* ---- shared parts ---- */
+
+static unsigned loop_count_of(const struct config *config)
+{
+	if (config->loops != CONFIG_AUTO)
+		return (unsigned)config->loops;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cores <= 2)
+		return 1;
+	return cores > LOOPS_AUTO_MAX * 2 ? LOOPS_AUTO_MAX : (unsigned)(cores / 2);
+}
+
+static enum error make_metrics(struct gateway *gateway)
+{
+	const struct config *config = gateway->config;
+	gateway->route_names = calloc(config->route_count + 1, sizeof(char *));
+	gateway->pool_names = calloc(config->pool_count, sizeof(char *));
+	if (!gateway->route_names || !gateway->pool_names)
+		return ERROR_MEMORY;
+	/* Copies: the metrics outlive a reload's old config. */
+	gateway->route_names[0] = strdup("-");
+	for (size_t i = 0; i < config->route_count; i++)
+		gateway->route_names[i + 1] = strdup(config->routes[i].name);
+	for (size_t i = 0; i < config->pool_count; i++)
+		gateway->pool_names[i] = strdup(config->pools[i].name);
+	const struct metric_values domains[DOMAIN_COUNT] = {
+		[DOMAIN_ROUTE] = { gateway->route_names, (uint32_t)config->route_count + 1 },
+		[DOMAIN_POOL] = { gateway->pool_names, (uint32_t)config->pool_count },
+		[DOMAIN_REPLICA] = { fleet_names(gateway->fleet), fleet_count(gateway->fleet) },
+		[DOMAIN_STAGE] = { stage_texts(), STAGE_COUNT },
+		[DOMAIN_OUTCOME] = { outcome_texts(), OUTCOME_COUNT },
+	};
+	enum error error = metrics_new(domains, gateway->loop_count + 1, &gateway->metrics);
+	if (!error)
+		gateway->main_shard = metrics_shard(gateway->metrics, gateway->loop_count);
+	return error;
+}
+
+static enum error make_room(struct gateway *gateway)
+{
+	const struct config *config = gateway->config;
+	struct control *control = NULL;
+	struct control_pool *pools = calloc(config->pool_count, sizeof(*pools));
+	struct control_settings settings = { .pools = pools, .pool_count = (uint32_t)config->pool_count };
+	if (!pools)
+		return ERROR_MEMORY;
+	for (size_t i = 0; i < config->pool_count; i++) {
+		pools[i] = (struct control_pool){
+			.queue_max = (uint32_t)config->pools[i].queue_requests,
+			.wait_max_ns = config->pools[i].queue_wait,
+			.replica_count = (uint32_t)config->pools[i].replicas_min,
+		};
+		settings.in_flight_max += pools[i].replica_count * SEQUENCES_MAX;
+	}
+	random_secure(&settings.seed, sizeof(settings.seed));
+	enum error error = control_new(&settings, &control);
+	free(pools);
+	return error ? error : desk_room_new(control, gateway->loop_count, gateway->record, &gateway->room);
+}
+
+/* ---- one loop ---- */
+
+static enum error make_upstream_pools(struct gateway *gateway, struct services *services)
+{
+	const struct http_pool_settings settings = { .connect_ns = 2 * NS_PER_S,
+		                                         .idle_ns = UPSTREAM_IDLE_NS,
+		                                         .idle_max = UPSTREAM_IDLE_MAX };
+	services->replica_count = fleet_count(gateway->fleet);
+	services->replica_names = fleet_names(gateway->fleet);
+	services->replicas = calloc(services->replica_count, sizeof(*services->replicas));
+	enum error error = services->replicas ? OK : ERROR_MEMORY;
+	for (uint32_t i = 0; i < services->replica_count && !error; i++)
+		error = http_pool_new(services->loop, fleet_address(gateway->fleet, i), &settings, &services->replicas[i]);
+	return error;
+}
+
+static enum error fill_loop(struct gateway *gateway, unsigned index)
+{
+	struct worker_loop *loop = &gateway->loops[index];
+	struct services *services = &loop->services;
+	const struct config *config = gateway->config;
+	struct http_server_settings settings = {
+		.limits = { (size_t)config->limits_head_bytes, (size_t)config->limits_target_bytes,
+		            (unsigned)config->limits_headers },
+		.idle_ns = config->limits_idle_time,
+	};
+	services->config = config_ref(gateway->config);
+	services->secret = bytes_span(&gateway->secret);
+	services->metrics = metrics_shard(gateway->metrics, index);
+	services->memory = calloc(config->route_count, sizeof(*services->memory));
+	enum error error = services->memory ? OK : ERROR_MEMORY;
+	if (!error)
+		error = trace_new(TRACE_RECORDS, stage_texts(), STAGE_COUNT, &services->trace);
+	if (!error)
+		error = http_server_new(services->loop, &settings, &pipeline_http_events, services, &services->server);
+	if (!error)
+		error = make_upstream_pools(gateway, services);
+	if (!error)
+		error = desk_new(gateway->room, services, &services->desk);
+	drain_watch(loop);
+	return error;
+}
+
+static void free_loop(struct worker_loop *loop)
+{
+	struct services *services = &loop->services;
+	for (uint32_t i = 0; i < services->slot_count; i++) {
+		if (services->slots[i].request)
+			pipeline_wake(services->slots[i].request, WAKE_SHUTDOWN);
+	}
+	desk_free(&services->desk);
+	http_server_free(&services->server);
+	for (uint32_t i = 0; services->replicas && i < services->replica_count; i++)
+		http_pool_free(&services->replicas[i]);
+	free(services->replicas);
+	free(services->memory);
+	free(services->slots);
+	trace_free(&services->trace);
+	config_unref(&services->config);
+}
+
+static void *run_loop(void *argument)
+{
+	struct worker_loop *loop = argument;
+	loop_run(loop->services.loop);
+	return NULL;
+}
+
+static enum error start_threads(struct gateway *gateway)
+{
+	sigset_t all;
+	sigset_t before;
+	enum error error = OK;
+	/* Signals are loop 0's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	for (unsigned i = 1; i < gateway->loop_count && !error; i++) {
+		struct worker_loop *loop = &gateway->loops[i];
+		error = error_from_errno(pthread_create(&loop->thread, NULL, run_loop, loop));
+		loop->has_thread = !error;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+/* ---- start and stop ---- */
+
+static enum error make_loops(struct gateway *gateway)
+{
+	gateway->loop_count = loop_count_of(gateway->config);
+	gateway->loops = calloc(gateway->loop_count, sizeof(*gateway->loops));
+	enum error error = gateway->loops ? OK : ERROR_MEMORY;
+	for (unsigned i = 0; i < gateway->loop_count && !error; i++) {
+		gateway->loops[i].gateway = gateway;
+		gateway->loops[i].services.loop_index = i;
+		error = loop_new(&gateway->loops[i].services.loop);
+	}
+	return error;
+}
+
+static enum error make_fleet(struct gateway *gateway)
+{
+	char program[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (len < 0)
+		return error_from_errno(errno);
+	program[len] = '\0';
+	snprintf(gateway->folder, sizeof(gateway->folder), "/tmp/penstock-XXXXXX");
+	if (!mkdtemp(gateway->folder))
+		return error_from_errno(errno);
+	return fleet_new(gateway->loops[0].services.loop, gateway->config, gateway->folder, program, &fleet_events, gateway,
+	                 &gateway->fleet);
+}
+
+static enum error open_record(struct gateway *gateway, struct bytes *fault)
+{
+	gateway->record = -1;
+	if (!gateway->options->record_path)
+		return OK;
+	gateway->record = open(gateway->options->record_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (gateway->record < 0)
+		bytes_printf(fault, "%s can't be written: %s", gateway->options->record_path, strerror(errno));
+	return gateway->record < 0 ? error_from_errno(errno) : OK;
+}
+
+static enum error start(struct gateway *gateway, struct bytes *fault)
+{
+	enum error error = open_record(gateway, fault);
+	if (!error && gateway->config->key_count)
+		error = secret_load(gateway->config->state, &gateway->secret, fault);
+	if (!error)
+		error = make_loops(gateway);
+	if (!error)
+		error = make_fleet(gateway);
+	if (!error)
+		error = make_metrics(gateway);
+	if (!error)
+		error = make_room(gateway);
+	for (unsigned i = 0; i < gateway->loop_count && !error; i++)
+		error = fill_loop(gateway, i);
+	if (!error)
+		error = admin_new(gateway);
+	if (!error)
+		error = acceptor_open(gateway, fault);
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	for (size_t i = 0; i < COUNT_OF(signals) && !error; i++)
+		error = signals_catch(gateway->loops[0].services.loop, signals[i], on_signal, gateway);
+	if (!error)
+		error = fleet_start(gateway->fleet);
+	return error ? error : start_threads(gateway);
+}
+
+static void free_names(const char **names, size_t count)
+{
+	for (size_t i = 0; names && i < count; i++)
+		free((char *)(uintptr_t)names[i]);
+	free(names);
+}
+
+static void stop(struct gateway *gateway)
+{
+	for (unsigned i = 1; i < gateway->loop_count; i++) {
+		if (gateway->loops[i].has_thread) {
+			loop_stop(gateway->loops[i].services.loop);
+			pthread_join(gateway->loops[i].thread, NULL);
+		}
+	}
+	acceptor_close(gateway, true);
+	for (unsigned i = 0; i < gateway->loop_count; i++)
+		free_loop(&gateway->loops[i]);
+	http_server_free(&gateway->admin_server);
+	fleet_free(&gateway->fleet);
+	desk_room_free(&gateway->room);
+	for (unsigned i = 0; i < gateway->loop_count; i++)
+		loop_free(&gateway->loops[i].services.loop);
+	free_names(gateway->route_names, gateway->config->route_count + 1);
+	free_names(gateway->pool_names, gateway->config->pool_count);
+	metrics_free(&gateway->metrics);
+	free(gateway->loops);
+	bytes_fini(&gateway->secret);
+	if (gateway->record >= 0)
+		close(gateway->record);
+	if (*gateway->folder)
+		rmdir(gateway->folder);
+	config_unref(&gateway->config);
+}
+
+int gateway_run(struct config *config, const struct gateway_options *options)
+{
+	struct gateway gateway = { .options = options, .config = config };
+	struct bytes fault = { 0 };
+	signal(SIGPIPE, SIG_IGN);
+	log_start(STDERR_FILENO, (enum log_level)config->log_level);
+#ifdef PENSTOCK_TEST_HOOKS
+	pipeline_read_test_delays();
+#endif
+	enum error error = start(&gateway, &fault);
+	if (error) {
+		fprintf(stderr, "penstock: %s\n", fault.len ? bytes_text(&fault) : error_text(error));
+		gateway.exit_status = 1;
+	} else {
+		loop_run(gateway.loops[0].services.loop);
+	}
+	stop(&gateway);
+	bytes_fini(&fault);
+	log_stop();
+	return gateway.exit_status;
+}
