@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "config/config_table.h"
 #include "config/config_value.h"
 
@@ -89,7 +90,7 @@ static void write_value(const struct config_row *row, const void *field, struct 
 		bytes_append_text(out, *(const bool *)field ? "true" : "false");
 		break;
 	case CONFIG_NUMBER:
-		bytes_printf(out, "%.17g", *(const double *)field);
+		json_write_double(out, *(const double *)field);
 		break;
 	case CONFIG_CHOICE: {
 		struct span choices = span_of(row->choices);

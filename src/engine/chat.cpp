@@ -132,8 +132,16 @@ void take_reasoning_effort(const common_json &body, common_chat_templates_inputs
 // free text before the calls out of the root rule; the parser can do without it.
 void forbid_preamble(std::string &grammar)
 {
-	static const std::regex preamble("(^|\n)(root ::= [^\n]*?)until-[0-9]+\\? (?=tool-calls)");
+	static const std::regex preamble("(^|\\n)(root ::= [^\\n]*?)until-[0-9]+\\? (?=tool-calls)");
 	grammar = std::regex_replace(grammar, preamble, "$1$2");
+}
+
+// llama-common's grammar of the Hermes format repeats calls whatever parallel_tool_calls says: takes both repetitions out.
+void forbid_second_call(std::string &grammar)
+{
+	static const std::regex calls("(^|\\n)(tool-calls ::= \\(tool-call space\\))\\+");
+	static const std::regex in_call("(\\n|^)(tool-call ::= [^\\n]*?) \\(space \",\" space \\([^\\n]*?\\)\\)\\*");
+	grammar = std::regex_replace(std::regex_replace(grammar, calls, "$1$2"), in_call, "$1$2");
 }
 
 common_chat_templates_inputs inputs_of(common_json &body)
@@ -205,6 +213,8 @@ extern "C" enum error chat_render(struct chat_templates *templates, struct span 
 		prompt->params = common_chat_templates_apply(templates->templates.get(), inputs);
 		if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED && !inputs.tools.empty())
 			forbid_preamble(prompt->params.grammar);
+		if (!inputs.parallel_tool_calls && !inputs.tools.empty())
+			forbid_second_call(prompt->params.grammar);
 		prompt->parser = common_chat_parser_params(prompt->params);
 		prompt->parser.reasoning_format = inputs.reasoning_format;
 		prompt->parser.parse_tool_calls = !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;

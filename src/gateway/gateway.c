@@ -45,6 +45,8 @@ static enum replica_state control_state(enum engine_state state)
 static void on_load(void *owner, uint32_t replica, const struct load_report *report)
 {
 	struct gateway *gateway = owner;
+	if (report->request_tokens)
+		atomic_store(&gateway->request_tokens[fleet_pool(gateway->fleet, replica)], (uint32_t)report->request_tokens);
 	desk_add(gateway->loops[0].services.desk,
 	         &(struct event){
 				 .kind = EVENT_LOAD,
@@ -86,12 +88,13 @@ static unsigned loop_count_of(const struct config *config)
 	return cores > LOOPS_AUTO_MAX * 2 ? LOOPS_AUTO_MAX : (unsigned)(cores / 2);
 }
 
-static enum error make_metrics(struct gateway *gateway)
+static enum error make_tables(struct gateway *gateway)
 {
 	const struct config *config = gateway->config;
 	gateway->route_names = calloc(config->route_count + 1, sizeof(char *));
 	gateway->pool_names = calloc(config->pool_count, sizeof(char *));
-	if (!gateway->route_names || !gateway->pool_names)
+	gateway->request_tokens = calloc(config->pool_count, sizeof(*gateway->request_tokens));
+	if (!gateway->route_names || !gateway->pool_names || !gateway->request_tokens)
 		return ERROR_MEMORY;
 	/* Copies: the metrics outlive a reload's old config. */
 	gateway->route_names[0] = strdup("-");
@@ -161,6 +164,7 @@ static enum error fill_loop(struct gateway *gateway, unsigned index)
 		.idle_ns = config->limits_idle_time,
 	};
 	services->config = config_ref(gateway->config);
+	services->request_tokens = gateway->request_tokens;
 	services->secret = bytes_span(&gateway->secret);
 	services->metrics = metrics_shard(gateway->metrics, index);
 	services->memory = calloc(config->route_count, sizeof(*services->memory));
@@ -269,7 +273,7 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error)
 		error = make_fleet(gateway);
 	if (!error)
-		error = make_metrics(gateway);
+		error = make_tables(gateway);
 	if (!error)
 		error = make_room(gateway);
 	for (unsigned i = 0; i < gateway->loop_count && !error; i++)
@@ -312,6 +316,7 @@ static void stop(struct gateway *gateway)
 	free_names(gateway->route_names, gateway->config->route_count + 1);
 	free_names(gateway->pool_names, gateway->config->pool_count);
 	metrics_free(&gateway->metrics);
+	free(gateway->request_tokens);
 	free(gateway->loops);
 	bytes_fini(&gateway->secret);
 	if (gateway->record >= 0)

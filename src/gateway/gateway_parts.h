@@ -39,6 +39,7 @@ struct gateway {
 	struct metrics_shard *main_shard; /* gauges that are set at a scrape, and the counters of loop 0's other duties */
 	const char **route_names;         /* the metrics' route domain: "-" and the config's */
 	const char **pool_names;
+	_Atomic uint32_t *request_tokens; /* by pool; from the engines' reports */
 	struct desk_room *room;
 	struct fleet *fleet;
 	struct bytes secret;

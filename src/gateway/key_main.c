@@ -16,7 +16,7 @@ static const char usage[] =
 	"Usage: penstock key new [--config FILE] [--name NAME]\n"
 	"\n"
 	"Prints a new API key, once, and the line for the config's `keys:` that lets it in. The hash is bound to the "
-    "secret in the\n"
+	"secret in the\n"
 	"config's state folder (default ~/.local/state/penstock), which is made if it isn't there.\n"
 	"\n"
 	"Example:\n"

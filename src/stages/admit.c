@@ -1,7 +1,18 @@
 /* Refuses now, with an honest Retry-After, or takes a ticket. The decision is control's; it is there at the end of the same turn. */
+#include <stdatomic.h>
+
 #include "base/clock.h"
 #include "stages/desk.h"
 #include "stages/respond.h"
+#include "stages/services.h"
+
+/* A prompt that seems longer than the engine takes will be counted there and refused without work, with the exact number: it must not be
+ * refused here for a wait that will never be. */
+static uint32_t prompt_work(const struct request *request)
+{
+	uint32_t most = atomic_load(&request->services->request_tokens[request->pool]);
+	return most && request->prompt_tokens_estimate >= most ? 1 : request->prompt_tokens_estimate;
+}
 
 static void ask(struct request *request)
 {
@@ -13,7 +24,7 @@ static void ask(struct request *request)
 										  .request = request->ref,
 										  .pool = request->pool,
 										  .class = request->key ? (uint32_t)request->key->class : anonymous_class,
-										  .prompt_tokens = request->prompt_tokens_estimate,
+										  .prompt_tokens = prompt_work(request),
 										  .output_tokens = request->output_tokens_expected,
 										  .deadline_ns = request->deadline_ns,
 									  });

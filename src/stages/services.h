@@ -41,8 +41,9 @@ struct services {
 	struct http_pool **replicas;      /* by replica number: this loop's connections */
 	const char *const *replica_names; /* by replica number */
 	uint32_t replica_count;
-	struct route_memory *memory; /* by route, in the config's order */
-	struct request_slot *slots;  /* owned */
+	const _Atomic uint32_t *request_tokens; /* by pool: prompt and output that its engines take; 0 = not known yet */
+	struct route_memory *memory;            /* by route, in the config's order */
+	struct request_slot *slots;             /* owned */
 	uint32_t slot_count;
 	uint32_t free_slot;
 	uint32_t open; /* requests under way */
