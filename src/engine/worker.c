@@ -204,6 +204,7 @@ int worker_run(const struct worker_options *options)
 	pthread_t thread;
 	enum error error = start(&worker, options, &listener, &parent);
 	bool is_opening = false;
+	signal(SIGPIPE, SIG_IGN); /* a gateway that closes a connection is an error value, not the end */
 	if (!error) {
 		error = start_opening(&worker, &thread);
 		is_opening = !error;

@@ -94,14 +94,19 @@ static bool is_interrupted(struct request *request)
 	return false;
 }
 
-/* A test's delay at the entry of a stage passes as the stage's own time. */
+/* A test's delay at the entry of a stage passes as the stage's own time, whatever wakes the request meanwhile. */
 static bool is_delayed(struct request *request)
 {
 	int64_t delay_ns = test_delay_ns(request->stage);
-	if (!delay_ns || request->delayed & 1U << request->stage)
+	if (!delay_ns)
 		return false;
-	request->delayed |= 1U << request->stage;
-	timer_start_after(&request->timer, delay_ns);
+	if (!(request->delayed & 1U << request->stage)) {
+		request->delayed |= 1U << request->stage;
+		request->delayed_until_ns = clock_now_ns() + delay_ns;
+	}
+	if (clock_now_ns() >= request->delayed_until_ns)
+		return false;
+	timer_start_at(&request->timer, request->delayed_until_ns);
 	return true;
 }
 

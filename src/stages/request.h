@@ -47,10 +47,11 @@ struct request {
 	struct services *services; /* borrowed: the loop's */
 	uint64_t ref;              /* names it across threads */
 	enum stage stage;
-	unsigned wakes;   /* set of enum wake, not yet seen by the stage */
-	unsigned woken;   /* those the stage was entered with */
-	bool is_running;  /* a stage is on the stack */
-	unsigned delayed; /* test builds: set of stages whose delay has passed */
+	unsigned wakes;           /* set of enum wake, not yet seen by the stage */
+	unsigned woken;           /* those the stage was entered with */
+	bool is_running;          /* a stage is on the stack */
+	unsigned delayed;         /* test builds: set of stages whose delay has begun */
+	int64_t delayed_until_ns; /* test builds: the end of the current one */
 	int64_t stage_since_ns;
 	struct timer timer;      /* the waiting stage's deadline */
 	struct timer keep_alive; /* the next comment on a stream that waits for its first token */

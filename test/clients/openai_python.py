@@ -132,6 +132,8 @@ def main():
                 checks.check(part.__name__, False, repr(error))
     finally:
         checks.check("it stops cleanly", penstock.stop() == 0)
+        if checks.failed:
+            print(penstock.log_text())
     checks.end()
 
 
