@@ -45,14 +45,16 @@ static uint32_t fitting_tokens(const struct step_size *size, const struct batch_
 	uint32_t wanted = sequence->prefill_left < room ? sequence->prefill_left : room;
 	if (size->decode_sequences == 0)
 		return wanted;
+	uint32_t chunk = limits->chunk_tokens ? limits->chunk_tokens : 1;
 	uint32_t fits = 0;
 	while (fits < wanted) {
-		uint32_t step = wanted - fits < limits->chunk_tokens ? wanted - fits : limits->chunk_tokens;
+		uint32_t step = wanted - fits < chunk ? wanted - fits : chunk;
 		struct step_size larger = *size;
 		larger.prefill_tokens += fits + step;
 		larger.context_cells += sequence->context_tokens;
 		bool is_first = size->prefill_tokens + fits == 0; /* prompts always move: one chunk a step */
-		if (!is_first && step_model_predict_ns(model, &larger) > limits->budget_ns)
+		bool is_cut = step < chunk && fits + step < sequence->prefill_left;
+		if (!is_first && (is_cut || step_model_predict_ns(model, &larger) > limits->budget_ns))
 			break;
 		fits += step;
 	}

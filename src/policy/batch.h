@@ -20,10 +20,11 @@ struct batch_sequence {
 };
 
 struct batch_limits {
-	uint32_t tokens_max; /* the widest step the engine takes */
 	uint32_t
-		chunk_tokens; /* prompt chunks beside decodes are multiples of this (the last of a prompt may be short): cost is not linear below
-	                        * it (measured: 64 for llama.cpp on a CPU) */
+		tokens_max; /* the widest step the engine takes; over the number of sequences, or the last of them wait for the first */
+	/* Prompt chunks beside decodes are multiples of this (the last of a prompt may be short): cost is not linear below it (measured: 64 for
+	 * llama.cpp on a CPU). One that does not fit beside the decodes at all takes what fits. 0 counts as 1. */
+	uint32_t chunk_tokens;
 	int64_t budget_ns; /* predicted length of a step that decodes */
 };
 

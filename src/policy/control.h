@@ -2,8 +2,11 @@
  * scripts. No I/O, no clock, no allocation after control_new, integer nanoseconds, seeded random numbers inside; ties go by sequence.
  *
  * Not thread-safe: serve calls it under one lock. A request's way: ARRIVE -> PREPARE (it has a ticket) or REFUSE; PREPARED -> DISPATCH when a
- * replica has a credit, or REFUSE when its wait is over; FIRST_TOKEN, PROGRESS...; then exactly one of DONE, FAILED, GONE gives everything
- * back. After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three. */
+ * replica has a credit, or REFUSE when its wait is over or its first token can no longer be in time; FIRST_TOKEN, PROGRESS...; then exactly one
+ * of DONE, FAILED, GONE gives everything back. After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three.
+ *
+ * Admission asks the forecast (control_forecast.c), times the learned ratio of its class. A request that finds an idle replica and an empty
+ * queue is asked without the ratio: one that has grown too large can always be learned anew. */
 #ifndef PENSTOCK_POLICY_CONTROL_H
 #define PENSTOCK_POLICY_CONTROL_H
 
@@ -44,12 +47,12 @@ struct event {
 	uint32_t class;             /* ARRIVE: enum request_class */
 	uint32_t prompt_tokens;     /* ARRIVE: estimate; PREPARED: better one, 0 = no news; DONE: exact, 0 = unknown */
 	uint32_t output_tokens;     /* ARRIVE: expected; PROGRESS: so far; DONE: exact */
-	int64_t deadline_ns;        /* ARRIVE: the first token must be there by then (absolute) */
+	int64_t deadline_ns;        /* ARRIVE: the first token must be there by then (absolute; NS_NEVER = whenever) */
 	uint32_t replica;           /* LOAD */
 	uint32_t state;             /* LOAD: enum replica_state */
-	uint32_t sequences;         /* LOAD, READY: requests that run at once */
+	uint32_t sequences;         /* LOAD, READY: requests that run at once; 0 = takes none now */
 	uint32_t cells;             /* LOAD, READY: of the KV cache; 0 = not accounted */
-	uint32_t percent;           /* LOAD, STARTING: of loading */
+	uint32_t percent;           /* LOAD, STARTING: of loading; 0 = not told */
 	struct predict_rates rates; /* LOAD, READY */
 };
 
@@ -77,7 +80,7 @@ struct order {
 };
 
 struct control_pool {
-	uint32_t queue_max;  /* tickets that may wait */
+	uint32_t queue_max;  /* tickets that may wait, those still being prepared included */
 	int64_t wait_max_ns; /* a ticket waits at most this long */
 	uint32_t replica_count;
 };
@@ -93,9 +96,10 @@ struct control_settings {
 enum error control_new(const struct control_settings *settings, struct control **out);
 void control_free(struct control **control);
 
-/* Takes what happened by now_ns (not before an earlier call's) and says what to do. orders: room for `cap` >= 2 * count + CONTROL_ORDERS_EXTRA;
- * what does not fit comes with the next call, which is then due at once. *next_deadline_ns: call again by then, with or without events;
- * NS_NEVER when nothing is due. Returns the number of orders. */
+/* Takes what happened by now_ns (not before an earlier call's) and says what to do. orders: room for `cap` >= 2 * count + CONTROL_ORDERS_EXTRA,
+ * of which never more than that many are used (so that orders do not depend on the caller's room); what does not fit comes with the next
+ * call, which is then due at once. *next_deadline_ns: call again by then, with or without events; NS_NEVER when nothing is due.
+ * Returns the number of orders. */
 size_t control_step(struct control *control, int64_t now_ns, const struct event *events, size_t count,
                     struct order *orders, size_t cap, int64_t *next_deadline_ns);
 #define CONTROL_ORDERS_EXTRA 64
@@ -105,8 +109,9 @@ struct control_pool_view {
 	uint32_t queued;
 	uint32_t in_flight;
 	uint32_t replicas_ready;
-	int64_t predicted_wait_ns; /* of a request that arrived now */
-	double ratio_p95;          /* actual / predicted */
+	int64_t
+		predicted_wait_ns; /* of a standard request that arrived now, as promised; NS_NEVER when no replica runs or starts */
+	double ratio_p95;      /* actual / predicted, of the class that does worst */
 };
 void control_view_pool(const struct control *control, uint32_t pool, struct control_pool_view *out);
 /* Tickets in use: 0 when every request has given everything back. */

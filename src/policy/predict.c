@@ -1,32 +1,127 @@
 #include "policy/predict.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "base/clock.h"
+#include "base/macros.h"
 
 #define BUCKETS_PER_OCTAVE 4
 #define MIDDLE (PREDICT_BUCKETS / 2)
 #define KNOWN_MIN 20
+#define RATE_MAX_NS (10 * NS_PER_S)
 /* Prompt tokens of a step beside decodes, and of one that does nothing else. */
 #define CHUNK_TOKENS 64
 #define WIDE_TOKENS 512
 
 const struct predict_rates predict_rates_unknown = { 5 * NS_PER_MS, 1500 * NS_PER_US, 2 * NS_PER_MS, 500 * NS_PER_US };
 
-int64_t predict_prefill_ns(const struct predict_rates *rates, uint32_t tokens, uint32_t decoding)
+/* ---- durations ---- */
+
+static int64_t bounded_rate(int64_t rate_ns)
 {
-	uint32_t width = decoding ? CHUNK_TOKENS : WIDE_TOKENS;
-	int64_t steps = (tokens + width - 1) / width;
-	return tokens * rates->prefill_ns + steps * (rates->fixed_ns + decoding * rates->decode_ns);
+	return min_ll(max_ll(rate_ns, 0), RATE_MAX_NS);
 }
 
-int64_t predict_decode_share_ns(const struct predict_rates *rates, uint32_t tokens, uint32_t sequences, uint32_t cells)
+struct predict_rates predict_rates_bounded(const struct predict_rates *rates)
 {
-	if (sequences == 0)
-		sequences = 1;
-	int64_t step_ns = rates->fixed_ns + sequences * rates->decode_ns + (int64_t)cells * rates->context_ns / 1000;
-	return tokens * (step_ns / sequences);
+	return (struct predict_rates){ bounded_rate(rates->fixed_ns), bounded_rate(rates->prefill_ns),
+		                           bounded_rate(rates->decode_ns), bounded_rate(rates->context_ns) };
 }
+
+/* count * each_ns, or PREDICT_MAX_NS; neither is negative. */
+static int64_t product_ns(uint64_t count, int64_t each_ns)
+{
+	uint64_t product;
+	bool is_over = __builtin_mul_overflow(count, (uint64_t)each_ns, &product);
+	return is_over || product > (uint64_t)PREDICT_MAX_NS ? PREDICT_MAX_NS : (int64_t)product;
+}
+
+static int64_t sum_ns(int64_t a_ns, int64_t b_ns)
+{
+	return min_ll(a_ns + b_ns, PREDICT_MAX_NS);
+}
+
+int64_t predict_prefill_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t decoding)
+{
+	uint32_t width = decoding ? CHUNK_TOKENS : WIDE_TOKENS;
+	uint64_t steps = tokens / width + (tokens % width != 0);
+	int64_t step_ns = sum_ns(rates->fixed_ns, product_ns(decoding, rates->decode_ns));
+	return sum_ns(product_ns(tokens, rates->prefill_ns), product_ns(steps, step_ns));
+}
+
+int64_t predict_decode_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t sequences, uint64_t cells)
+{
+	int64_t step_ns = sum_ns(rates->fixed_ns, product_ns(sequences ? sequences : 1, rates->decode_ns));
+	step_ns = sum_ns(step_ns, product_ns(cells, rates->context_ns) / 1000);
+	return product_ns(tokens, step_ns);
+}
+
+int64_t predict_service_ns(const struct predict_rates *rates, uint32_t prompt_tokens, uint32_t output_tokens,
+                           uint32_t sequences)
+{
+	/* Half of the output is there on average. */
+	uint64_t cells = (uint64_t)sequences * ((uint64_t)prompt_tokens + output_tokens / 2);
+	int64_t prefills_ns = product_ns((uint64_t)sequences * prompt_tokens, rates->prefill_ns);
+	return sum_ns(predict_decode_ns(rates, output_tokens, sequences, cells), prefills_ns);
+}
+
+/* ---- places ---- */
+
+void predict_places_add(struct predict_places *places, int64_t free_ns, uint32_t count)
+{
+	if (count == 0)
+		return;
+	uint32_t at = places->used;
+	while (at > 0 && places->rows[at - 1].free_ns > free_ns)
+		at--;
+	if (places->used == PREDICT_PLACES_MAX) {
+		struct predict_place *row = &places->rows[at < PREDICT_PLACES_MAX ? at : PREDICT_PLACES_MAX - 1];
+		row->count += count;
+		row->free_ns = max_ll(row->free_ns, free_ns);
+		return;
+	}
+	for (uint32_t i = places->used; i > at; i--)
+		places->rows[i] = places->rows[i - 1];
+	places->rows[at] = (struct predict_place){ free_ns, count };
+	places->used++;
+}
+
+/* The sums are of at most 2^32 places and waiting requests, each an hour: more than 64 bits hold. */
+__extension__ typedef __int128 wide;
+
+static int64_t from_wide(wide value_ns)
+{
+	return value_ns > PREDICT_MAX_NS ? PREDICT_MAX_NS : (int64_t)value_ns;
+}
+
+struct predict_wait predict_places_wait(const struct predict_places *places, uint32_t ahead, int64_t service_ns)
+{
+	if (places->used == 0)
+		return (struct predict_wait){ NS_NEVER, NS_NEVER };
+	const wide wanted = (wide)ahead + 1;
+	const wide service = max_ll(service_ns, 1);
+	wide count = 0;
+	wide freed_ns = 0; /* sum of count * free_ns */
+	int64_t latest_ns = 0;
+	for (uint32_t i = 0; i < places->used; i++) {
+		const struct predict_place *row = &places->rows[i];
+		/* Before this row's places come free the earlier ones may have begun enough requests: count * (t / service + 1/2) in all. */
+		if (count && 2 * (count * row->free_ns - freed_ns) + count * service >= 2 * wanted * service)
+			break;
+		count += row->count;
+		freed_ns += (wide)row->count * row->free_ns;
+		latest_ns = row->free_ns;
+		if (count >= wanted)
+			return (struct predict_wait){ row->free_ns, row->free_ns };
+	}
+	int64_t bound_ns = from_wide((wanted * service + freed_ns) / count);
+	int64_t expected_ns = from_wide((2 * (wanted * service + freed_ns) - count * service) / (2 * count));
+	expected_ns = max_ll(expected_ns, latest_ns);
+	return (struct predict_wait){ expected_ns, max_ll(expected_ns, bound_ns) };
+}
+
+/* ---- what became of predictions ---- */
 
 static uint8_t bucket_of(int64_t actual_ns, int64_t predicted_ns)
 {
@@ -38,16 +133,32 @@ static uint8_t bucket_of(int64_t actual_ns, int64_t predicted_ns)
 	return bucket >= PREDICT_BUCKETS ? PREDICT_BUCKETS - 1 : (uint8_t)bucket;
 }
 
-void predict_ratio_add(struct predict_ratio *ratio, int64_t actual_ns, int64_t predicted_ns)
+static struct predict_sample *oldest_of(struct predict_ratio *ratio)
+{
+	return &ratio->ring[(ratio->next + PREDICT_WINDOW - ratio->filled) % PREDICT_WINDOW];
+}
+
+static void drop_oldest(struct predict_ratio *ratio)
+{
+	ratio->counts[oldest_of(ratio)->bucket]--;
+	ratio->filled--;
+}
+
+void predict_ratio_add(struct predict_ratio *ratio, int64_t now_ns, int64_t actual_ns, int64_t predicted_ns)
 {
 	uint8_t bucket = bucket_of(actual_ns, predicted_ns);
 	if (ratio->filled == PREDICT_WINDOW)
-		ratio->counts[ratio->ring[ratio->next]]--;
-	else
-		ratio->filled++;
-	ratio->ring[ratio->next] = bucket;
+		drop_oldest(ratio);
+	ratio->ring[ratio->next] = (struct predict_sample){ now_ns, bucket };
 	ratio->counts[bucket]++;
+	ratio->filled++;
 	ratio->next = (ratio->next + 1) % PREDICT_WINDOW;
+}
+
+void predict_ratio_age(struct predict_ratio *ratio, int64_t now_ns)
+{
+	while (ratio->filled && now_ns - oldest_of(ratio)->at_ns > PREDICT_MEMORY_NS)
+		drop_oldest(ratio);
 }
 
 double predict_ratio_p95(const struct predict_ratio *ratio)

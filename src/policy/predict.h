@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* No prediction is longer, whatever the numbers say: sums of them stay far from overflow. */
+#define PREDICT_MAX_NS (INT64_C(3600) * 1000 * 1000 * 1000)
+
 /* The step model as a load report carries it, all ns (context: per 1,000 cells). */
 struct predict_rates {
 	int64_t fixed_ns;
@@ -18,25 +21,62 @@ struct predict_rates {
 /* Rates of an engine that nobody has measured yet: a small model on one slow core. */
 extern const struct predict_rates predict_rates_unknown;
 
-/* Time the engine spends on a prompt of `tokens` while `decoding` sequences take a token each step. */
-int64_t predict_prefill_ns(const struct predict_rates *rates, uint32_t tokens, uint32_t decoding);
-/* One request's share of the engine's time for `tokens` of output when `sequences` decode together, `cells` in the cache. */
-int64_t predict_decode_share_ns(const struct predict_rates *rates, uint32_t tokens, uint32_t sequences, uint32_t cells);
+/* Each rate within [0, 10 s]: they come from outside. */
+struct predict_rates predict_rates_bounded(const struct predict_rates *rates);
+
+/* Time the engine spends on a prompt of `tokens` while `decoding` sequences take a token each step. All results: [0, PREDICT_MAX_NS]. */
+int64_t predict_prefill_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t decoding);
+/* Time until a sequence has `tokens` more when `sequences` (0 counts as 1) decode together and hold `cells` of the cache in all. */
+int64_t predict_decode_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t sequences, uint64_t cells);
+/* How long a request keeps its place on a replica whose `sequences` places are all taken by requests of this size, each followed by
+ * the next: its own steps, and everyone's prefills that come between them. */
+int64_t predict_service_ns(const struct predict_rates *rates, uint32_t prompt_tokens, uint32_t output_tokens,
+                           uint32_t sequences);
+
+/* When places (of one pool, on all its replicas) become free, soonest first. Zeroed = none. */
+#define PREDICT_PLACES_MAX 64
+struct predict_places {
+	struct predict_place {
+		int64_t free_ns; /* from now */
+		uint32_t count;  /* places that are free then */
+	} rows[PREDICT_PLACES_MAX];
+	uint32_t used;
+};
+
+/* O(rows). A row too many joins the next later one: late is the safe side. count == 0 adds nothing. */
+void predict_places_add(struct predict_places *places, int64_t free_ns, uint32_t count);
+
+struct predict_wait {
+	int64_t expected_ns;
+	int64_t bound_ns; /* not later, when requests are as long as expected */
+};
+
+/* When a request with `ahead` others before it gets a place, each of which is kept for `service_ns`; NS_NEVER when there are no places.
+ * Every place takes a request as soon as it is free; one that is kept for requests of equal length has begun floor(t / service) + 1 of them
+ * t after it became free, which lies between t / service (the bound) and t / service + 1; the expectation takes the middle. */
+struct predict_wait predict_places_wait(const struct predict_places *places, uint32_t ahead, int64_t service_ns);
 
 #define PREDICT_WINDOW 1000
 #define PREDICT_BUCKETS 64
+/* Older samples are forgotten: one stall must not keep requests out for as long as the next 1,000 take to come. */
+#define PREDICT_MEMORY_NS (INT64_C(120) * 1000 * 1000 * 1000)
 
-/* Sliding distribution of actual / predicted in logarithmic buckets of a quarter octave, from 1/256 to 256. */
+/* Sliding distribution of actual / predicted in logarithmic buckets of a quarter octave, from 1/256 to 256. Zeroed = empty. */
 struct predict_ratio {
 	uint16_t counts[PREDICT_BUCKETS];
-	uint8_t ring[PREDICT_WINDOW];
+	struct predict_sample {
+		int64_t at_ns;
+		uint8_t bucket;
+	} ring[PREDICT_WINDOW];
 	uint32_t filled;
 	uint32_t next;
 };
 
-/* Both in ns; values below a millisecond count as one. */
-void predict_ratio_add(struct predict_ratio *ratio, int64_t actual_ns, int64_t predicted_ns);
-/* The 95th percentile (upper edge of its bucket), at least 1; 1 while fewer than 20 are known. */
+/* Actual and predicted in ns; values below a millisecond count as one. now_ns: not before an earlier call's. */
+void predict_ratio_add(struct predict_ratio *ratio, int64_t now_ns, int64_t actual_ns, int64_t predicted_ns);
+/* Drops what is older than PREDICT_MEMORY_NS. */
+void predict_ratio_age(struct predict_ratio *ratio, int64_t now_ns);
+/* The 95th percentile: the upper edge of its bucket. 1 when that bucket is the one from 1 or lower, or while fewer than 20 are known. */
 double predict_ratio_p95(const struct predict_ratio *ratio);
 
 #endif

@@ -1,0 +1,236 @@
+/* Who holds what: tickets, their queue and their replica. Every count that goes up here goes down here. */
+#include "policy/control_state.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+
+/* Cold start of a pool that has not had one yet. */
+#define COLD_START_NS (3 * NS_PER_S)
+/* The queue's key: the class above this bit, the deadline below it. */
+#define CLASS_SHIFT 60
+#define DEADLINE_MAX_NS ((INT64_C(1) << CLASS_SHIFT) - 1)
+
+/* ---- making ---- */
+
+static enum error make_tables(struct control *control, const struct control_settings *settings)
+{
+	for (uint32_t i = 0; i < settings->pool_count; i++) {
+		control->replica_count += settings->pools[i].replica_count;
+		control->ticket_count += settings->pools[i].queue_max;
+	}
+	control->ticket_count += settings->in_flight_max;
+	control->pools = calloc(control->pool_count, sizeof(*control->pools));
+	control->replicas = calloc(control->replica_count, sizeof(*control->replicas));
+	control->tickets = calloc(control->ticket_count, sizeof(*control->tickets));
+	if (!control->pools || !control->replicas || !control->tickets)
+		return ERROR_MEMORY;
+	return heap_reserve(&control->expiries, control->ticket_count);
+}
+
+static enum error fill_tables(struct control *control, const struct control_settings *settings)
+{
+	uint32_t replica = 0;
+	enum error error = OK;
+	for (uint32_t i = 0; i < control->pool_count && !error; i++) {
+		struct pool *pool = &control->pools[i];
+		pool->settings = settings->pools[i];
+		pool->first_replica = replica;
+		pool->cold_start_ns = COLD_START_NS;
+		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++)
+			control->replicas[replica] =
+				(struct replica){ .pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown };
+		error = heap_reserve(&pool->queue, pool->settings.queue_max);
+	}
+	for (uint32_t i = 0; i < control->ticket_count; i++)
+		control->tickets[i].next = i + 1 < control->ticket_count ? i + 1 : CONTROL_TICKET_NONE;
+	if (control->ticket_count == 0)
+		control->free_ticket = CONTROL_TICKET_NONE;
+	return error;
+}
+
+enum error control_new(const struct control_settings *settings, struct control **out)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	*out = NULL;
+	if (!control)
+		return ERROR_MEMORY;
+	control->pool_count = settings->pool_count;
+	control->in_flight_max = settings->in_flight_max;
+	random_seed(&control->random, settings->seed);
+	enum error error = make_tables(control, settings);
+	if (!error)
+		error = fill_tables(control, settings);
+	if (error)
+		control_free(&control);
+	*out = control;
+	return error;
+}
+
+void control_free(struct control **control_slot)
+{
+	struct control *control = *control_slot;
+	if (!control)
+		return;
+	*control_slot = NULL;
+	for (uint32_t i = 0; control->pools && i < control->pool_count; i++)
+		heap_fini(&control->pools[i].queue);
+	heap_fini(&control->expiries);
+	free(control->pools);
+	free(control->replicas);
+	free(control->tickets);
+	free(control);
+}
+
+/* ---- counts ---- */
+
+uint32_t ticket_index(const struct control *control, const struct ticket *ticket)
+{
+	return (uint32_t)(ticket - control->tickets);
+}
+
+uint64_t ticket_cells(const struct ticket *ticket)
+{
+	return (uint64_t)ticket->prompt_tokens + ticket->output_tokens;
+}
+
+static void count_in(struct pool *pool, const struct ticket *ticket)
+{
+	struct queued *queued = &pool->queued[ticket->class];
+	pool->queued_count++;
+	queued->count++;
+	queued->prompt_tokens += ticket->prompt_tokens;
+	queued->output_tokens += ticket->output_tokens;
+}
+
+static void count_out(struct pool *pool, const struct ticket *ticket)
+{
+	struct queued *queued = &pool->queued[ticket->class];
+	MUST(pool->queued_count > 0 && queued->count > 0);
+	pool->queued_count--;
+	queued->count--;
+	queued->prompt_tokens -= ticket->prompt_tokens;
+	queued->output_tokens -= ticket->output_tokens;
+}
+
+static void link_to_replica(struct control *control, struct ticket *ticket, struct replica *replica)
+{
+	ticket->replica = (uint32_t)(replica - control->replicas);
+	ticket->previous = CONTROL_TICKET_NONE;
+	ticket->next = replica->first;
+	if (replica->first != CONTROL_TICKET_NONE)
+		control->tickets[replica->first].previous = ticket_index(control, ticket);
+	replica->first = ticket_index(control, ticket);
+	replica->in_flight++;
+	replica->reserved_cells += ticket_cells(ticket);
+	replica->prefill_tokens += ticket->prompt_tokens;
+	control->pools[ticket->pool].in_flight++;
+	control->in_flight++;
+}
+
+static void unlink_from_replica(struct control *control, struct ticket *ticket)
+{
+	struct replica *replica = &control->replicas[ticket->replica];
+	if (ticket->previous == CONTROL_TICKET_NONE)
+		replica->first = ticket->next;
+	else
+		control->tickets[ticket->previous].next = ticket->next;
+	if (ticket->next != CONTROL_TICKET_NONE)
+		control->tickets[ticket->next].previous = ticket->previous;
+	MUST(replica->in_flight > 0);
+	replica->in_flight--;
+	replica->reserved_cells -= ticket_cells(ticket);
+	if (ticket->state == TICKET_DISPATCHED)
+		replica->prefill_tokens -= ticket->prompt_tokens;
+	control->pools[ticket->pool].in_flight--;
+	control->in_flight--;
+}
+
+/* ---- a ticket's way ---- */
+
+struct ticket *ticket_take(struct control *control, const struct event *event)
+{
+	struct pool *pool = &control->pools[event->pool];
+	if (control->free_ticket == CONTROL_TICKET_NONE)
+		return NULL;
+	struct ticket *ticket = &control->tickets[control->free_ticket];
+	control->free_ticket = ticket->next;
+	control->used++;
+	int64_t wait_max_ns = max_ll(pool->settings.wait_max_ns, 0);
+	*ticket = (struct ticket){
+		.request = event->request,
+		.state = TICKET_PREPARING,
+		.pool = event->pool,
+		.class = event->class,
+		.prompt_tokens = event->prompt_tokens,
+		.output_tokens = event->output_tokens,
+		.arrived_ns = control->now_ns,
+		.deadline_ns = min_ll(max_ll(event->deadline_ns, 0), DEADLINE_MAX_NS),
+	};
+	count_in(pool, ticket);
+	ticket->expiry.key =
+		wait_max_ns > ticket->deadline_ns - control->now_ns ? ticket->deadline_ns : control->now_ns + wait_max_ns;
+	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
+	return ticket;
+}
+
+struct ticket *ticket_of(struct control *control, const struct event *event)
+{
+	if (event->ticket >= control->ticket_count)
+		return NULL;
+	struct ticket *ticket = &control->tickets[event->ticket];
+	return ticket->state != TICKET_FREE && ticket->request == event->request ? ticket : NULL;
+}
+
+void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens)
+{
+	struct pool *pool = &control->pools[ticket->pool];
+	count_out(pool, ticket);
+	if (prompt_tokens)
+		ticket->prompt_tokens = prompt_tokens;
+	count_in(pool, ticket);
+	ticket->state = TICKET_QUEUED;
+	ticket->prepared_ns = control->now_ns;
+	ticket->queue.key = ((int64_t)ticket->class << CLASS_SHIFT) + ticket->deadline_ns;
+	MUST(heap_push(&pool->queue, &ticket->queue) == OK);
+}
+
+void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica)
+{
+	struct pool *pool = &control->pools[ticket->pool];
+	heap_remove(&pool->queue, &ticket->queue);
+	count_out(pool, ticket);
+	ticket->state = TICKET_DISPATCHED;
+	link_to_replica(control, ticket, replica);
+	heap_remove(&control->expiries, &ticket->expiry);
+	ticket->expiry.key = ticket->deadline_ns;
+	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
+}
+
+void ticket_stream(struct control *control, struct ticket *ticket)
+{
+	control->replicas[ticket->replica].prefill_tokens -= ticket->prompt_tokens;
+	ticket->state = TICKET_STREAMING;
+	heap_remove(&control->expiries, &ticket->expiry);
+}
+
+void ticket_release(struct control *control, struct ticket *ticket)
+{
+	struct pool *pool = &control->pools[ticket->pool];
+	heap_remove(&control->expiries, &ticket->expiry);
+	heap_remove(&pool->queue, &ticket->queue);
+	if (ticket->state == TICKET_QUEUED || ticket->state == TICKET_PREPARING)
+		count_out(pool, ticket);
+	else
+		unlink_from_replica(control, ticket);
+	ticket->state = TICKET_FREE;
+	ticket->next = control->free_ticket;
+	control->free_ticket = ticket_index(control, ticket);
+	control->used--;
+}
+
+uint32_t control_tickets(const struct control *control)
+{
+	return control->used;
+}

@@ -1,0 +1,123 @@
+/* What struct control is made of: private to control*.c.
+ *
+ * A ticket per admitted request, in its pool's queue (a heap by class, deadline, sequence) from PREPARED until it is dispatched, then in its
+ * replica's list. `expiries` holds every ticket that can run out of time. All storage is made in control_new. */
+#ifndef PENSTOCK_POLICY_CONTROL_STATE_H
+#define PENSTOCK_POLICY_CONTROL_STATE_H
+
+#include "base/heap.h"
+#include "base/random.h"
+#include "policy/control.h"
+
+enum ticket_state { TICKET_FREE, TICKET_PREPARING, TICKET_QUEUED, TICKET_DISPATCHED, TICKET_STREAMING };
+
+/* What the arithmetic says of a request, from now and before any ratio; all NS_NEVER when no replica runs or is coming. */
+struct forecast {
+	int64_t wait_ns;       /* until it is dispatched */
+	int64_t wait_bound_ns; /* not later, when requests are as long as expected */
+	int64_t first_token_ns;
+	int64_t first_token_bound_ns;
+};
+
+struct ticket {
+	struct heap_node queue;  /* in its pool, while QUEUED */
+	struct heap_node expiry; /* in control.expiries, until its first token */
+	uint64_t request;
+	enum ticket_state state;
+	uint32_t pool;
+	uint32_t replica;
+	uint32_t class;
+	uint32_t prompt_tokens;
+	uint32_t output_tokens; /* expected */
+	uint32_t produced;
+	uint32_t next; /* free list; the replica's list */
+	uint32_t previous;
+	int64_t arrived_ns;
+	int64_t prepared_ns;
+	int64_t deadline_ns;
+	struct forecast forecast; /* on arrival */
+};
+
+struct replica {
+	enum replica_state state;
+	uint32_t pool;
+	uint32_t sequences;
+	uint32_t cells;
+	uint32_t in_flight;
+	uint64_t reserved_cells; /* prompt + expected output of what is in flight */
+	uint64_t prefill_tokens; /* of those whose first token has not come */
+	uint32_t first;          /* list of tickets, CONTROL_TICKET_NONE ends it */
+	uint32_t percent;
+	int64_t starting_since_ns;
+	struct predict_rates rates;
+};
+
+/* Tickets that wait, of one class. */
+struct queued {
+	uint32_t count; /* PREPARING ones included */
+	uint64_t prompt_tokens;
+	uint64_t output_tokens;
+};
+
+struct pool {
+	struct control_pool settings;
+	uint32_t first_replica;
+	struct heap queue;
+	uint32_t queued_count;
+	struct queued queued[CLASS_COUNT];
+	uint32_t in_flight;
+	int64_t cold_start_ns; /* the last one's length */
+	/* One for each class: those that are overtaken all day must not make the others look badly predicted. */
+	struct predict_ratio ratios[CLASS_COUNT];
+};
+
+struct control {
+	struct pool *pools;
+	uint32_t pool_count;
+	struct replica *replicas;
+	uint32_t replica_count;
+	struct ticket *tickets;
+	uint32_t ticket_count;
+	uint32_t free_ticket;
+	uint32_t used;
+	uint32_t in_flight;
+	uint32_t in_flight_max;
+	struct heap expiries;
+	struct random random;
+	/* Of the current step. */
+	int64_t now_ns;
+	struct order *orders;
+	size_t order_count;
+	size_t order_cap;
+};
+
+/* ---- control_accounts.c: who holds what ---- */
+
+uint32_t ticket_index(const struct control *control, const struct ticket *ticket);
+/* A free ticket, taken for this arrival, which counts as queued; NULL when there is none. */
+struct ticket *ticket_take(struct control *control, const struct event *event);
+/* The ticket that an event names; NULL for one that was given back already (a cancel that crossed a refusal). */
+struct ticket *ticket_of(struct control *control, const struct event *event);
+/* PREPARING -> QUEUED, with a better estimate of its prompt (0 = none). */
+void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens);
+/* QUEUED -> DISPATCHED. */
+void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica);
+/* DISPATCHED -> STREAMING. */
+void ticket_stream(struct control *control, struct ticket *ticket);
+/* Gives back whatever the ticket holds. */
+void ticket_release(struct control *control, struct ticket *ticket);
+/* Cells that it may come to hold. */
+uint64_t ticket_cells(const struct ticket *ticket);
+
+/* ---- control_forecast.c: what will become of a request ---- */
+
+/* How many requests of `cells` this replica may be sent now, 0 or more. */
+uint32_t replica_credits(const struct control *control, const struct replica *replica, uint64_t cells);
+/* Of a request that joins the queue now. */
+struct forecast forecast_request(const struct control *control, const struct pool *pool, uint32_t prompt_tokens,
+                                 uint32_t output_tokens, uint32_t class);
+/* What admission promises of a forecast duration: times the class's ratio, except where an idle replica would take the request at once. */
+int64_t forecast_promised_ns(const struct control *control, const struct pool *pool, uint32_t class,
+                             int64_t forecast_ns);
+
+#endif
