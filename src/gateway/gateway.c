@@ -133,8 +133,12 @@ static enum error make_room(struct gateway *gateway)
 	}
 	random_secure(&settings.seed, sizeof(settings.seed));
 	enum error error = control_new(&settings, &control);
+	if (!error)
+		error = desk_room_new(control, gateway->loop_count, gateway->record, &gateway->room);
+	if (!error)
+		desk_record_settings(gateway->room, &settings);
 	free(pools);
-	return error ? error : desk_room_new(control, gateway->loop_count, gateway->record, &gateway->room);
+	return error;
 }
 
 /* ---- one loop ---- */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "policy/control_text.h"
 #include "stages/pipeline.h"
 
 /* Events of one step; a turn with more takes several. */
@@ -32,7 +33,8 @@ struct desk_room {
 	struct control *control;
 	struct desk **desks; /* by loop; set before the loops run */
 	unsigned desk_count;
-	int record;
+	int record;            /* descriptor; -1 = none */
+	struct bytes recorded; /* guarded by lock: not yet written */
 };
 
 /* Orders for requests of another loop. */
@@ -56,6 +58,33 @@ enum error desk_room_new(struct control *control, unsigned desk_count, int recor
 	return room->desks ? OK : ERROR_MEMORY;
 }
 
+void desk_record_settings(struct desk_room *room, const struct control_settings *settings)
+{
+	if (room->record >= 0)
+		control_text_write_settings(&room->recorded, settings);
+}
+
+/* Recording is for finding out what happened, not for every day: it writes under the lock, so that steps stand in their order. */
+static void record_step(struct desk_room *room, int64_t now_ns, const struct desk *desk, size_t event_count,
+                        size_t order_count)
+{
+	if (room->record < 0 || (event_count == 0 && order_count == 0))
+		return;
+	control_text_write_step(&room->recorded, now_ns, desk->events, event_count, desk->orders, order_count);
+	struct span rest = bytes_span(&room->recorded);
+	while (rest.len) {
+		ssize_t written = write(room->record, rest.at, rest.len);
+		if (written <= 0)
+			break;
+		rest = (struct span){ rest.at + written, rest.len - (size_t)written };
+	}
+	if (rest.len) {
+		log_line(LOG_ERROR, "the record can't be written; it ends here");
+		room->record = -1;
+	}
+	bytes_clear(&room->recorded);
+}
+
 void desk_room_free(struct desk_room **room_slot)
 {
 	struct desk_room *room = *room_slot;
@@ -64,6 +93,7 @@ void desk_room_free(struct desk_room **room_slot)
 	*room_slot = NULL;
 	control_free(&room->control);
 	pthread_mutex_destroy(&room->lock);
+	bytes_fini(&room->recorded);
 	free(room->desks);
 	free(room);
 }
@@ -80,6 +110,7 @@ static size_t step(struct desk *desk)
 	int64_t began_ns = clock_now_ns();
 	size_t count = control_step(room->control, began_ns, desk->events, taken, desk->orders, ORDERS_MAX, &next_ns);
 	int64_t held_ns = clock_now_ns() - began_ns;
+	record_step(room, began_ns, desk, taken, count);
 	pthread_mutex_unlock(&room->lock);
 	metric_observe_ns(desk->services->metrics, METRIC_control_hold_seconds, 0, 0, held_ns);
 	metric_add(desk->services->metrics, METRIC_control_events_total, 0, 0, (int64_t)taken);

@@ -12,6 +12,8 @@ struct desk_room; /* the control and its lock, shared by all desks */
 
 /* control: owned from here. record: descriptor for the record of all steps (--record), -1 = none; borrowed. */
 enum error desk_room_new(struct control *control, unsigned desk_count, int record, struct desk_room **out);
+/* The record's first line; call it before the first step. */
+void desk_record_settings(struct desk_room *room, const struct control_settings *settings);
 /* Desks must have been freed. */
 void desk_room_free(struct desk_room **room);
 /* services->loop runs it; index as in services->loop_index. */

@@ -5,8 +5,8 @@
 #include "stages/pipeline.h"
 #include "stages/services.h"
 
-/* Weight of one answer in what a route remembers. */
-#define MEMORY_WEIGHT 0.05
+/* Least weight of one answer in what a route remembers: the first ones are a plain mean, later ones a sliding one. */
+#define MEMORY_WEIGHT_MIN 0.05
 
 static void give_ticket_back(struct request *request)
 {
@@ -28,11 +28,6 @@ static void give_ticket_back(struct request *request)
 			 });
 }
 
-static double blend(double known, double sample)
-{
-	return known > 0 ? known + MEMORY_WEIGHT * (sample - known) : sample;
-}
-
 /* Only whole answers teach: a cut one says nothing about length. */
 static void remember(struct request *request)
 {
@@ -42,8 +37,11 @@ static void remember(struct request *request)
 	struct route_memory *memory = &request->services->memory[request->route_label - 1];
 	uint32_t node = request->endpoint == ENDPOINT_CHAT ? request->api.messages : request->api.prompt;
 	double bytes = (double)json_raw(&request->api.json, node).len;
-	memory->bytes_per_token = blend(memory->bytes_per_token, bytes / (double)upstream->prompt_tokens);
-	memory->output_tokens = blend(memory->output_tokens, (double)upstream->output_tokens);
+	double weight = 1.0 / (double)++memory->answers;
+	if (weight < MEMORY_WEIGHT_MIN)
+		weight = MEMORY_WEIGHT_MIN;
+	memory->bytes_per_token += weight * (bytes / (double)upstream->prompt_tokens - memory->bytes_per_token);
+	memory->output_tokens += weight * ((double)upstream->output_tokens - memory->output_tokens);
 }
 
 static void count(struct request *request, int64_t now_ns)

@@ -27,6 +27,7 @@ struct request_slot {
 struct route_memory {
 	double bytes_per_token; /* of prompts */
 	double output_tokens;   /* mean of finished answers; 0 = none yet */
+	uint64_t answers;       /* learned from */
 };
 
 struct services {
