@@ -79,8 +79,8 @@ def clients_leave(checks, penstock):
         if after_events:
             await reader.readuntil(b"data: ")
         else:
-            while engine_is_idle(penstock):
-                await asyncio.sleep(0.005)
+            if not await asyncio.to_thread(penstock.wait, lambda: not engine_is_idle(penstock), 5):
+                raise RuntimeError("the engine never began")
         writer.close()
         return time.monotonic()
 

@@ -27,10 +27,10 @@ class Checks:
     def check(self, what, is_true, detail=""):
         if is_true:
             self.passed += 1
-            print(f"ok    {what}")
+            print(f"ok    {what}", flush=True)
         else:
             self.failed += 1
-            print(f"FAIL  {what}  {detail}")
+            print(f"FAIL  {what}  {detail}", flush=True)
 
     def end(self):
         print(f"{self.passed} passed, {self.failed} failed")
