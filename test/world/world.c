@@ -17,6 +17,7 @@
 
 struct world_replica {
 	enum replica_state state;
+	enum replica_state told; /* as control has been told */
 	struct world_engine engine;
 	struct step_model model;
 	uint32_t running[WORLD_SEQUENCES_MAX];
@@ -269,12 +270,18 @@ static void end_step(struct world *world, struct world_replica *replica)
 static void carry_out_dispatch(struct world *world, const struct order *order, struct world_request *request)
 {
 	struct world_replica *replica = &world->replicas[order->replica];
-	MUST(request->state == WORLD_QUEUED && replica->state == REPLICA_READY);
+	MUST(request->state == WORLD_QUEUED && replica->told == REPLICA_READY);
 	MUST(replica->running_count < replica->engine.sequences);
 	request->state = WORLD_DISPATCHED;
 	request->replica = order->replica;
 	request->dispatched_ns = world->now_ns;
 	request->dispatch_order = ++world->dispatched;
+	if (replica->state != REPLICA_READY) {
+		/* It died a moment ago, and control is about to hear of it. */
+		push_request_event(world, EVENT_FAILED, request->index);
+		end(world, request->index, WORLD_FAILED);
+		return;
+	}
 	replica->running[replica->running_count++] = (uint32_t)order->request;
 	begin_step(world, replica);
 }
@@ -335,6 +342,9 @@ static void step_control(struct world *world, const struct event *events, size_t
 		control_text_write_step(world->record, world->now_ns, events, count, world->orders, orders);
 	world->steps++;
 	world->events_seen += count;
+	for (size_t i = 0; i < count; i++)
+		if (events[i].kind == EVENT_LOAD)
+			world->replicas[events[i].replica].told = (enum replica_state)events[i].state;
 	for (size_t i = 0; i < orders; i++)
 		carry_out(world, &world->orders[i]);
 	set_timer(world, &world->deadline, next_ns);
@@ -379,8 +389,7 @@ static void fail_what_stands_still(struct world *world)
 	for (uint32_t i = 0; i < world->request_count; i++)
 		if (world->requests[i]->state == WORLD_DISPATCHED || world->requests[i]->state == WORLD_STREAMING)
 			world_fail(world, i);
-	if (world->open)
-		set_timer(world, &world->idle, world->now_ns + IDLE_NS);
+	set_timer(world, &world->idle, world->now_ns + IDLE_NS);
 }
 
 static void fire(struct world *world, struct heap_node *timer)
