@@ -1,7 +1,7 @@
 /* How long a request will wait for its first token: arithmetic over a replica's step model and our own accounts. Pure.
  *
  * A prediction is made from work, never from past latencies: queued tokens through the step model. What the arithmetic gets wrong is measured
- * as actual / predicted, and the 95th percentile of that ratio over the last 1,000 requests scales what admission promises. */
+ * as actual / predicted, and the 95th percentile of that ratio over the last 1,000 requests of two minutes scales what admission promises. */
 #ifndef PENSTOCK_POLICY_PREDICT_H
 #define PENSTOCK_POLICY_PREDICT_H
 
