@@ -91,10 +91,7 @@ static enum refusal weigh(const struct control *control, const struct pool *pool
 	}
 	int64_t deadline_ns = max_ll(event->deadline_ns, 0) - control->now_ns;
 	*over_ns = max_ll(promise->wait_ns - pool->settings.wait_max_ns, promise->first_token_ns - deadline_ns);
-	if (*over_ns > 0)
-		return REFUSAL_HOPELESS;
-	*over_ns = promise->wait_ns / 2;
-	return pool->queued_count >= pool->settings.queue_max ? REFUSAL_QUEUE_FULL : REFUSAL_NONE;
+	return *over_ns > 0 ? REFUSAL_HOPELESS : REFUSAL_NONE;
 }
 
 static void on_arrive(struct control *control, const struct event *event)
@@ -106,17 +103,21 @@ static void on_arrive(struct control *control, const struct event *event)
 		forecast_request(control, pool, event->prompt_tokens, event->output_tokens, event->class);
 	const struct promise promise = promise_of(control, pool, event->class, &forecast);
 	const uint32_t ahead = pool->queued_count;
-	struct ticket *ticket = NULL;
 	int64_t over_ns = 0;
 	enum refusal refusal = weigh(control, pool, event, &promise, &over_ns);
-	if (!refusal && !(ticket = ticket_take(control, event))) {
-		refusal = REFUSAL_QUEUE_FULL;
+	if (!refusal && pool->queued_count >= pool->settings.queue_max) {
+		struct ticket *displaced = ticket_to_displace(control, pool, event->class);
+		if (displaced)
+			refuse_ticket(control, displaced, REFUSAL_QUEUE_FULL);
+		else
+			refusal = REFUSAL_QUEUE_FULL;
 		over_ns = promise.wait_ns / 2;
 	}
 	if (refusal) {
 		refuse_arrival(control, event, refusal, promise.first_token_ns, over_ns);
 		return;
 	}
+	struct ticket *ticket = ticket_take(control, event);
 	ticket->forecast = forecast;
 	give_order(control, &(struct order){
 							.kind = ORDER_PREPARE,

@@ -3,7 +3,8 @@
  *
  * Not thread-safe: serve calls it under one lock. A request's way: ARRIVE -> PREPARE (it has a ticket) or REFUSE; PREPARED -> DISPATCH when a
  * replica has a credit, or REFUSE when its wait is over or its first token can no longer be in time; FIRST_TOKEN, PROGRESS...; then exactly one
- * of DONE, FAILED, GONE gives everything back. After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three.
+ * of DONE, FAILED, GONE gives everything back. A full queue makes room for a higher class: whoever came last of the lowest class that waits is
+ * refused (QUEUE_FULL). After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three.
  *
  * Admission asks the forecast (control_forecast.c), times the learned ratio of its class. A request that finds an idle replica and an empty
  * queue is asked without the ratio: one that has grown too large can always be learned anew. */

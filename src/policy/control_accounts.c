@@ -38,6 +38,8 @@ static enum error fill_tables(struct control *control, const struct control_sett
 		pool->settings = settings->pools[i];
 		pool->first_replica = replica;
 		pool->cold_start_ns = COLD_START_NS;
+		for (uint32_t c = 0; c < CLASS_COUNT; c++)
+			pool->queued[c].first = CONTROL_TICKET_NONE;
 		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++)
 			control->replicas[replica] =
 				(struct replica){ .pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown };
@@ -95,19 +97,42 @@ uint64_t ticket_cells(const struct ticket *ticket)
 	return (uint64_t)ticket->prompt_tokens + ticket->output_tokens;
 }
 
-static void count_in(struct pool *pool, const struct ticket *ticket)
+static void list_push(struct control *control, uint32_t *first, struct ticket *ticket)
 {
+	ticket->previous = CONTROL_TICKET_NONE;
+	ticket->next = *first;
+	if (*first != CONTROL_TICKET_NONE)
+		control->tickets[*first].previous = ticket_index(control, ticket);
+	*first = ticket_index(control, ticket);
+}
+
+static void list_remove(struct control *control, uint32_t *first, struct ticket *ticket)
+{
+	if (ticket->previous == CONTROL_TICKET_NONE)
+		*first = ticket->next;
+	else
+		control->tickets[ticket->previous].next = ticket->next;
+	if (ticket->next != CONTROL_TICKET_NONE)
+		control->tickets[ticket->next].previous = ticket->previous;
+}
+
+static void link_to_queue(struct control *control, struct ticket *ticket)
+{
+	struct pool *pool = &control->pools[ticket->pool];
 	struct queued *queued = &pool->queued[ticket->class];
+	list_push(control, &queued->first, ticket);
 	pool->queued_count++;
 	queued->count++;
 	queued->prompt_tokens += ticket->prompt_tokens;
 	queued->output_tokens += ticket->output_tokens;
 }
 
-static void count_out(struct pool *pool, const struct ticket *ticket)
+static void unlink_from_queue(struct control *control, struct ticket *ticket)
 {
+	struct pool *pool = &control->pools[ticket->pool];
 	struct queued *queued = &pool->queued[ticket->class];
 	MUST(pool->queued_count > 0 && queued->count > 0);
+	list_remove(control, &queued->first, ticket);
 	pool->queued_count--;
 	queued->count--;
 	queued->prompt_tokens -= ticket->prompt_tokens;
@@ -117,11 +142,7 @@ static void count_out(struct pool *pool, const struct ticket *ticket)
 static void link_to_replica(struct control *control, struct ticket *ticket, struct replica *replica)
 {
 	ticket->replica = (uint32_t)(replica - control->replicas);
-	ticket->previous = CONTROL_TICKET_NONE;
-	ticket->next = replica->first;
-	if (replica->first != CONTROL_TICKET_NONE)
-		control->tickets[replica->first].previous = ticket_index(control, ticket);
-	replica->first = ticket_index(control, ticket);
+	list_push(control, &replica->first, ticket);
 	replica->in_flight++;
 	replica->reserved_cells += ticket_cells(ticket);
 	replica->prefill_tokens += ticket->prompt_tokens;
@@ -132,13 +153,8 @@ static void link_to_replica(struct control *control, struct ticket *ticket, stru
 static void unlink_from_replica(struct control *control, struct ticket *ticket)
 {
 	struct replica *replica = &control->replicas[ticket->replica];
-	if (ticket->previous == CONTROL_TICKET_NONE)
-		replica->first = ticket->next;
-	else
-		control->tickets[ticket->previous].next = ticket->next;
-	if (ticket->next != CONTROL_TICKET_NONE)
-		control->tickets[ticket->next].previous = ticket->previous;
 	MUST(replica->in_flight > 0);
+	list_remove(control, &replica->first, ticket);
 	replica->in_flight--;
 	replica->reserved_cells -= ticket_cells(ticket);
 	if (ticket->state == TICKET_DISPATCHED)
@@ -152,8 +168,8 @@ static void unlink_from_replica(struct control *control, struct ticket *ticket)
 struct ticket *ticket_take(struct control *control, const struct event *event)
 {
 	struct pool *pool = &control->pools[event->pool];
-	if (control->free_ticket == CONTROL_TICKET_NONE)
-		return NULL;
+	/* There are as many as may wait and be in flight. */
+	MUST(control->free_ticket != CONTROL_TICKET_NONE);
 	struct ticket *ticket = &control->tickets[control->free_ticket];
 	control->free_ticket = ticket->next;
 	control->used++;
@@ -168,7 +184,7 @@ struct ticket *ticket_take(struct control *control, const struct event *event)
 		.arrived_ns = control->now_ns,
 		.deadline_ns = min_ll(max_ll(event->deadline_ns, 0), DEADLINE_MAX_NS),
 	};
-	count_in(pool, ticket);
+	link_to_queue(control, ticket);
 	ticket->expiry.key =
 		wait_max_ns > ticket->deadline_ns - control->now_ns ? ticket->deadline_ns : control->now_ns + wait_max_ns;
 	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
@@ -183,13 +199,22 @@ struct ticket *ticket_of(struct control *control, const struct event *event)
 	return ticket->state != TICKET_FREE && ticket->request == event->request ? ticket : NULL;
 }
 
+struct ticket *ticket_to_displace(struct control *control, const struct pool *pool, uint32_t class)
+{
+	for (uint32_t c = CLASS_COUNT - 1; c > class; c--)
+		if (pool->queued[c].count)
+			return &control->tickets[pool->queued[c].first];
+	return NULL;
+}
+
 void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens)
 {
 	struct pool *pool = &control->pools[ticket->pool];
-	count_out(pool, ticket);
-	if (prompt_tokens)
+	if (prompt_tokens) {
+		struct queued *queued = &pool->queued[ticket->class];
+		queued->prompt_tokens = queued->prompt_tokens - ticket->prompt_tokens + prompt_tokens;
 		ticket->prompt_tokens = prompt_tokens;
-	count_in(pool, ticket);
+	}
 	ticket->state = TICKET_QUEUED;
 	ticket->prepared_ns = control->now_ns;
 	ticket->queue.key = ((int64_t)ticket->class << CLASS_SHIFT) + ticket->deadline_ns;
@@ -200,7 +225,7 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 {
 	struct pool *pool = &control->pools[ticket->pool];
 	heap_remove(&pool->queue, &ticket->queue);
-	count_out(pool, ticket);
+	unlink_from_queue(control, ticket);
 	ticket->state = TICKET_DISPATCHED;
 	link_to_replica(control, ticket, replica);
 	heap_remove(&control->expiries, &ticket->expiry);
@@ -221,7 +246,7 @@ void ticket_release(struct control *control, struct ticket *ticket)
 	heap_remove(&control->expiries, &ticket->expiry);
 	heap_remove(&pool->queue, &ticket->queue);
 	if (ticket->state == TICKET_QUEUED || ticket->state == TICKET_PREPARING)
-		count_out(pool, ticket);
+		unlink_from_queue(control, ticket);
 	else
 		unlink_from_replica(control, ticket);
 	ticket->state = TICKET_FREE;

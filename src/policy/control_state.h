@@ -14,7 +14,7 @@ enum ticket_state { TICKET_FREE, TICKET_PREPARING, TICKET_QUEUED, TICKET_DISPATC
 /* What the arithmetic says of a request, from now and before any ratio; all NS_NEVER when no replica runs or is coming. */
 struct forecast {
 	int64_t wait_ns;       /* until it is dispatched */
-	int64_t wait_bound_ns; /* not later, when requests are as long as expected */
+	int64_t wait_bound_ns; /* not later, when requests are about as long as expected */
 	int64_t first_token_ns;
 	int64_t first_token_bound_ns;
 };
@@ -30,7 +30,7 @@ struct ticket {
 	uint32_t prompt_tokens;
 	uint32_t output_tokens; /* expected */
 	uint32_t produced;
-	uint32_t next; /* free list; the replica's list */
+	uint32_t next; /* free list; its class's list while it waits; the replica's list */
 	uint32_t previous;
 	int64_t arrived_ns;
 	int64_t prepared_ns;
@@ -57,6 +57,7 @@ struct queued {
 	uint32_t count; /* PREPARING ones included */
 	uint64_t prompt_tokens;
 	uint64_t output_tokens;
+	uint32_t first; /* list of tickets, the last that came first; CONTROL_TICKET_NONE ends it */
 };
 
 struct pool {
@@ -94,10 +95,12 @@ struct control {
 /* ---- control_accounts.c: who holds what ---- */
 
 uint32_t ticket_index(const struct control *control, const struct ticket *ticket);
-/* A free ticket, taken for this arrival, which counts as queued; NULL when there is none. */
+/* A ticket for this arrival, which counts as queued from now; the pool's queue must not be full. */
 struct ticket *ticket_take(struct control *control, const struct event *event);
 /* The ticket that an event names; NULL for one that was given back already (a cancel that crossed a refusal). */
 struct ticket *ticket_of(struct control *control, const struct event *event);
+/* The one that came last of the lowest class below `class` that waits; NULL when there is none. */
+struct ticket *ticket_to_displace(struct control *control, const struct pool *pool, uint32_t class);
 /* PREPARING -> QUEUED, with a better estimate of its prompt (0 = none). */
 void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens);
 /* QUEUED -> DISPATCHED. */

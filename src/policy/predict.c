@@ -95,30 +95,50 @@ static int64_t from_wide(wide value_ns)
 	return value_ns > PREDICT_MAX_NS ? PREDICT_MAX_NS : (int64_t)value_ns;
 }
 
+/* The soonest that places which begin t / service + 1 requests have begun `wanted`. *used: the rows that are free by then. */
+static int64_t soonest_ns(const struct predict_places *places, uint64_t wanted, int64_t service_ns, uint32_t *used)
+{
+	wide count = 0;
+	wide freed_ns = 0; /* sum of count * free_ns */
+	uint32_t i = 0;
+	for (; i < places->used; i++) {
+		const struct predict_place *row = &places->rows[i];
+		/* Before this row's places come free the earlier ones may have begun enough. */
+		if (count && count * row->free_ns - freed_ns + count * service_ns >= (wide)wanted * service_ns)
+			break;
+		count += row->count;
+		freed_ns += (wide)row->count * row->free_ns;
+		*used = i + 1;
+		if (count >= wanted)
+			return row->free_ns;
+	}
+	wide soonest = (((wide)wanted - count) * service_ns + freed_ns + count - 1) / count;
+	return from_wide(soonest);
+}
+
 struct predict_wait predict_places_wait(const struct predict_places *places, uint32_t ahead, int64_t service_ns)
 {
 	if (places->used == 0)
 		return (struct predict_wait){ NS_NEVER, NS_NEVER };
-	const wide wanted = (wide)ahead + 1;
-	const wide service = max_ll(service_ns, 1);
-	wide count = 0;
-	wide freed_ns = 0; /* sum of count * free_ns */
-	int64_t latest_ns = 0;
+	const uint64_t wanted = (uint64_t)ahead + 1;
+	uint32_t used = 0;
+	service_ns = max_ll(service_ns, 1);
+	const int64_t from_ns = soonest_ns(places, wanted, service_ns, &used);
+	/* What places that begin whole requests have begun by then, and when each begins its next. */
+	struct predict_places next = { 0 };
+	uint64_t begun = 0;
 	for (uint32_t i = 0; i < places->used; i++) {
 		const struct predict_place *row = &places->rows[i];
-		/* Before this row's places come free the earlier ones may have begun enough requests: count * (t / service + 1/2) in all. */
-		if (count && 2 * (count * row->free_ns - freed_ns) + count * service >= 2 * wanted * service)
-			break;
-		count += row->count;
-		freed_ns += (wide)row->count * row->free_ns;
-		latest_ns = row->free_ns;
-		if (count >= wanted)
-			return (struct predict_wait){ row->free_ns, row->free_ns };
+		int64_t rounds = row->free_ns <= from_ns ? (from_ns - row->free_ns) / service_ns + 1 : 0;
+		begun += (uint64_t)rounds * row->count;
+		predict_places_add(&next, row->free_ns + rounds * service_ns, row->count);
 	}
-	int64_t bound_ns = from_wide((wanted * service + freed_ns) / count);
-	int64_t expected_ns = from_wide((2 * (wanted * service + freed_ns) - count * service) / (2 * count));
-	expected_ns = max_ll(expected_ns, latest_ns);
-	return (struct predict_wait){ expected_ns, max_ll(expected_ns, bound_ns) };
+	int64_t bound_ns = from_ns;
+	for (uint32_t i = 0; i < next.used && begun < wanted; i++) {
+		begun += next.rows[i].count;
+		bound_ns = min_ll(next.rows[i].free_ns, PREDICT_MAX_NS);
+	}
+	return (struct predict_wait){ from_ns + (bound_ns - from_ns) / 2, bound_ns };
 }
 
 /* ---- what became of predictions ---- */

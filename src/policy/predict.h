@@ -1,7 +1,7 @@
 /* How long a request will wait for its first token: arithmetic over a replica's step model and our own accounts. Pure.
  *
  * A prediction is made from work, never from past latencies: queued tokens through the step model. What the arithmetic gets wrong is measured
- * as actual / predicted, and the 95th percentile of that ratio over the last 1,000 requests scales what admission promises. */
+ * as actual / predicted, and the 95th percentile of that ratio over the last 1,000 requests of two minutes scales what admission promises. */
 #ifndef PENSTOCK_POLICY_PREDICT_H
 #define PENSTOCK_POLICY_PREDICT_H
 
@@ -48,12 +48,13 @@ void predict_places_add(struct predict_places *places, int64_t free_ns, uint32_t
 
 struct predict_wait {
 	int64_t expected_ns;
-	int64_t bound_ns; /* not later, when requests are as long as expected */
+	int64_t bound_ns; /* when all requests are equally long: exact, and the latest it may be */
 };
 
 /* When a request with `ahead` others before it gets a place, each of which is kept for `service_ns`; NS_NEVER when there are no places.
- * Every place takes a request as soon as it is free; one that is kept for requests of equal length has begun floor(t / service) + 1 of them
- * t after it became free, which lies between t / service (the bound) and t / service + 1; the expectation takes the middle. */
+ * Every place takes a request as soon as it is free: when requests are equally long it has begun floor(t / service) + 1 of them t after it
+ * came free. Where lengths are spread as wide as their mean (renewals of a Poisson process) it is t / service + 1, which is sooner; real ones
+ * lie between, and the expectation is the middle. O(rows^2) at most, no allocation. */
 struct predict_wait predict_places_wait(const struct predict_places *places, uint32_t ahead, int64_t service_ns);
 
 #define PREDICT_WINDOW 1000

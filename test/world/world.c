@@ -1,4 +1,5 @@
-#include "world.h"
+/* Time, clients, and what becomes of the orders of control. The engines are in world_engine.c. */
+#include "world_state.h"
 
 #include <stdlib.h>
 
@@ -6,58 +7,7 @@
 #include "base/macros.h"
 #include "policy/control_text.h"
 
-#define BUDGET_NS (100 * NS_PER_MS)
-#define TOKENS_MAX 2048
-#define CHUNK_TOKENS 64
-#define LOAD_EVERY_NS (500 * NS_PER_MS)
-#define PROGRESS_EVERY 16
-#define IDLE_NS (30 * NS_PER_S)
 #define ROUNDS_MAX 100000 /* control calls at one instant: more is a loop */
-#define NOT_YET (-1)
-
-struct world_replica {
-	enum replica_state state;
-	struct world_engine engine;
-	struct step_model model;
-	uint32_t running[WORLD_SEQUENCES_MAX];
-	uint32_t running_count;
-	struct heap_node step; /* in timers while a step runs */
-	struct step_size size; /* of that step */
-	int64_t began_ns;
-	int64_t reported_ns;
-};
-
-struct world {
-	struct control *control;
-	struct world_replica *replicas;
-	uint32_t replica_count;
-	struct world_request **requests;
-	uint32_t request_count;
-	uint32_t request_capacity;
-	uint32_t open;
-	uint64_t dispatched;
-	struct heap timers;
-	struct heap_node deadline; /* control's */
-	struct heap_node idle;
-	struct event *events; /* not yet delivered */
-	size_t event_count;
-	size_t event_capacity;
-	struct order *orders;
-	size_t order_capacity;
-	bool is_one_by_one;
-	bool is_stalled;
-	bool is_delivering;
-	bool is_due; /* control wants to be called */
-	world_hook *hook;
-	void *hook_context;
-	struct bytes *record;
-	struct random random;
-	int64_t now_ns;
-	uint64_t steps;
-	uint64_t events_seen;
-};
-
-static void deliver(struct world *world);
 
 /* ---- making ---- */
 
@@ -109,7 +59,7 @@ void world_record(struct world *world, struct bytes *out)
 
 /* ---- timers and events ---- */
 
-static void set_timer(struct world *world, struct heap_node *timer, int64_t at_ns)
+void world_set_timer(struct world *world, struct heap_node *timer, int64_t at_ns)
 {
 	heap_remove(&world->timers, timer);
 	timer->key = max_ll(at_ns, world->now_ns);
@@ -117,7 +67,7 @@ static void set_timer(struct world *world, struct heap_node *timer, int64_t at_n
 		MUST(heap_push(&world->timers, timer) == OK);
 }
 
-static void push_event(struct world *world, const struct event *event)
+void world_push_event(struct world *world, const struct event *event)
 {
 	if (world->event_count == world->event_capacity) {
 		world->event_capacity = world->event_capacity ? 2 * world->event_capacity : 64;
@@ -127,141 +77,25 @@ static void push_event(struct world *world, const struct event *event)
 	world->events[world->event_count++] = *event;
 }
 
-static void push_request_event(struct world *world, enum event_kind kind, uint32_t index)
+void world_push_request_event(struct world *world, enum event_kind kind, uint32_t index)
 {
 	const struct world_request *request = world->requests[index];
-	push_event(world, &(struct event){
-						  .kind = kind,
-						  .request = index,
-						  .ticket = request->ticket,
-						  .output_tokens = kind == EVENT_PROGRESS || kind == EVENT_DONE ? request->produced : 0,
-					  });
+	world_push_event(world, &(struct event){
+								.kind = kind,
+								.request = index,
+								.ticket = request->ticket,
+								.output_tokens = kind == EVENT_PROGRESS || kind == EVENT_DONE ? request->produced : 0,
+							});
 }
 
-/* The one place where a request ends. */
-static void end(struct world *world, uint32_t index, enum world_state state)
+void world_end(struct world *world, uint32_t index, enum world_state state)
 {
 	struct world_request *request = world->requests[index];
-	MUST(request->ended_ns == NOT_YET);
+	MUST(request->ended_ns == WORLD_NOT_YET);
 	heap_remove(&world->timers, &request->prepared);
 	request->state = state;
 	request->ended_ns = world->now_ns;
 	world->open--;
-}
-
-/* ---- engines ---- */
-
-static void begin_step(struct world *world, struct world_replica *replica)
-{
-	struct batch_sequence plan[WORLD_SEQUENCES_MAX];
-	uint32_t planned[WORLD_SEQUENCES_MAX];
-	uint32_t count = 0;
-	if (replica->step.place || world->is_stalled)
-		return;
-	for (uint32_t i = 0; i < replica->running_count; i++) {
-		const struct world_request *request = world->requests[replica->running[i]];
-		if (request->is_stalled)
-			continue;
-		planned[count] = replica->running[i];
-		plan[count++] = (struct batch_sequence){
-			.prefill_left = request->prefill_left,
-			.context_tokens = request->prompt_tokens - request->prefill_left + request->produced,
-			.deadline_ns = request->deadline_ns,
-			.arrival = planned[count],
-		};
-	}
-	if (count == 0)
-		return;
-	const struct world_engine *engine = &replica->engine;
-	struct batch_limits limits = { engine->tokens_max ? engine->tokens_max : TOKENS_MAX, CHUNK_TOKENS,
-		                           engine->budget_ns ? engine->budget_ns : BUDGET_NS };
-	replica->size = batch_plan(plan, count, &limits, &replica->model);
-	for (uint32_t i = 0; i < count; i++)
-		world->requests[planned[i]]->planned = plan[i].tokens;
-	const struct predict_rates *rates = &engine->rates;
-	double took_ns = (double)rates->fixed_ns + (double)rates->prefill_ns * replica->size.prefill_tokens +
-	                 (double)rates->decode_ns * replica->size.decode_sequences +
-	                 (double)rates->context_ns * replica->size.context_cells / 1000;
-	if (engine->noise > 0)
-		took_ns *= 1 + engine->noise * (2 * random_unit(&world->random) - 1);
-	replica->began_ns = world->now_ns;
-	set_timer(world, &replica->step, world->now_ns + (int64_t)max_ll((long long)took_ns, 1));
-}
-
-static void stop_running(struct world *world, uint32_t index)
-{
-	struct world_replica *replica = &world->replicas[world->requests[index]->replica];
-	world->requests[index]->planned = 0;
-	for (uint32_t i = 0; i < replica->running_count; i++)
-		if (replica->running[i] == index) {
-			replica->running_count--;
-			for (; i < replica->running_count; i++)
-				replica->running[i] = replica->running[i + 1];
-			return;
-		}
-}
-
-static void push_load(struct world *world, struct world_replica *replica, uint32_t percent)
-{
-	struct event event = {
-		.kind = EVENT_LOAD,
-		.replica = (uint32_t)(replica - world->replicas),
-		.state = replica->state,
-		.percent = percent,
-	};
-	if (replica->state == REPLICA_READY) {
-		event.sequences = replica->engine.sequences;
-		event.cells = replica->engine.cells;
-		event.rates = replica->engine.rates;
-		if (replica->engine.is_learning)
-			event.rates =
-				(struct predict_rates){ (int64_t)replica->model.terms[0], (int64_t)replica->model.terms[1],
-				                        (int64_t)replica->model.terms[2], (int64_t)(replica->model.terms[3] * 1000) };
-	}
-	replica->reported_ns = world->now_ns;
-	push_event(world, &event);
-}
-
-/* What a step has done for one request. */
-static void advance(struct world *world, uint32_t index)
-{
-	struct world_request *request = world->requests[index];
-	if (request->prefill_left) {
-		request->prefill_left -= request->planned;
-		if (request->prefill_left)
-			return;
-		/* The last chunk's logits give the first token. */
-		request->state = WORLD_STREAMING;
-		request->first_token_ns = world->now_ns;
-		push_request_event(world, EVENT_FIRST_TOKEN, index);
-	}
-	request->produced++;
-	if (request->produced >= request->output_tokens) {
-		push_request_event(world, EVENT_DONE, index);
-		stop_running(world, index);
-		end(world, index, WORLD_DONE);
-	} else if (request->produced % PROGRESS_EVERY == 0) {
-		push_request_event(world, EVENT_PROGRESS, index);
-	}
-}
-
-static void end_step(struct world *world, struct world_replica *replica)
-{
-	uint32_t running[WORLD_SEQUENCES_MAX];
-	uint32_t count = replica->running_count;
-	for (uint32_t i = 0; i < count; i++)
-		running[i] = replica->running[i];
-	if (replica->engine.is_learning)
-		step_model_observe(&replica->model, &replica->size, world->now_ns - replica->began_ns);
-	for (uint32_t i = 0; i < count; i++) {
-		struct world_request *request = world->requests[running[i]];
-		if (request->planned)
-			advance(world, running[i]);
-		request->planned = 0;
-	}
-	if (world->now_ns - replica->reported_ns >= LOAD_EVERY_NS)
-		push_load(world, replica, 0);
-	begin_step(world, replica);
 }
 
 /* ---- orders ---- */
@@ -269,25 +103,23 @@ static void end_step(struct world *world, struct world_replica *replica)
 static void carry_out_dispatch(struct world *world, const struct order *order, struct world_request *request)
 {
 	struct world_replica *replica = &world->replicas[order->replica];
-	MUST(request->state == WORLD_QUEUED && replica->state == REPLICA_READY);
-	MUST(replica->running_count < replica->engine.sequences);
+	MUST(request->state == WORLD_QUEUED && replica->told == REPLICA_READY);
 	request->state = WORLD_DISPATCHED;
 	request->replica = order->replica;
 	request->dispatched_ns = world->now_ns;
 	request->dispatch_order = ++world->dispatched;
-	replica->running[replica->running_count++] = (uint32_t)order->request;
-	begin_step(world, replica);
+	world_engine_take(world, replica, request);
 }
 
 static void carry_out(struct world *world, const struct order *order)
 {
 	struct world_request *request = world->requests[order->request];
 	uint32_t index = (uint32_t)order->request;
-	if (request->ended_ns != NOT_YET) {
+	if (request->ended_ns != WORLD_NOT_YET) {
 		/* Its end is on the way to control, or it left before it had a ticket to give back. */
 		if (order->kind == ORDER_PREPARE) {
 			request->ticket = order->ticket;
-			push_request_event(world, EVENT_GONE, index);
+			world_push_request_event(world, EVENT_GONE, index);
 		}
 		return;
 	}
@@ -297,8 +129,8 @@ static void carry_out(struct world *world, const struct order *order)
 		request->state = WORLD_PREPARING;
 		request->ticket = order->ticket;
 		request->predicted_ns = order->predicted_ns;
-		set_timer(world, &request->prepared,
-		          request->prepare_ns == NS_NEVER ? NS_NEVER : world->now_ns + request->prepare_ns);
+		world_set_timer(world, &request->prepared,
+		                request->prepare_ns == NS_NEVER ? NS_NEVER : world->now_ns + request->prepare_ns);
 		return;
 	case ORDER_DISPATCH:
 		carry_out_dispatch(world, order, request);
@@ -308,13 +140,13 @@ static void carry_out(struct world *world, const struct order *order)
 		request->refusal = order->refusal;
 		request->retry_after_ns = order->retry_after_ns;
 		request->predicted_ns = order->predicted_ns;
-		end(world, index, WORLD_REFUSED);
+		world_end(world, index, WORLD_REFUSED);
 		return;
 	case ORDER_CANCEL:
 		request->refusal = order->refusal;
-		stop_running(world, index);
-		push_request_event(world, EVENT_FAILED, index);
-		end(world, index, WORLD_CANCELLED);
+		world_engine_drop(world, index);
+		world_push_request_event(world, EVENT_FAILED, index);
+		world_end(world, index, WORLD_CANCELLED);
 		return;
 	case ORDER_KINDS:
 		MUST(false);
@@ -335,9 +167,12 @@ static void step_control(struct world *world, const struct event *events, size_t
 		control_text_write_step(world->record, world->now_ns, events, count, world->orders, orders);
 	world->steps++;
 	world->events_seen += count;
+	for (size_t i = 0; i < count; i++)
+		if (events[i].kind == EVENT_LOAD)
+			world->replicas[events[i].replica].told = (enum replica_state)events[i].state;
 	for (size_t i = 0; i < orders; i++)
 		carry_out(world, &world->orders[i]);
-	set_timer(world, &world->deadline, next_ns);
+	world_set_timer(world, &world->deadline, next_ns);
 }
 
 /* Takes the events that go to control in one call: all, or the first. Returned array: the caller frees it. */
@@ -354,8 +189,7 @@ static struct event *take_events(struct world *world, size_t *count)
 	return events;
 }
 
-/* Hands over all events, and those that the answers bring at once. */
-static void deliver(struct world *world)
+void world_deliver(struct world *world)
 {
 	if (world->is_delivering)
 		return; /* called from the hook: the loop below goes on with it */
@@ -379,8 +213,7 @@ static void fail_what_stands_still(struct world *world)
 	for (uint32_t i = 0; i < world->request_count; i++)
 		if (world->requests[i]->state == WORLD_DISPATCHED || world->requests[i]->state == WORLD_STREAMING)
 			world_fail(world, i);
-	if (world->open)
-		set_timer(world, &world->idle, world->now_ns + IDLE_NS);
+	world_set_timer(world, &world->idle, world->now_ns + WORLD_IDLE_NS);
 }
 
 static void fire(struct world *world, struct heap_node *timer)
@@ -395,19 +228,19 @@ static void fire(struct world *world, struct heap_node *timer)
 	}
 	for (uint32_t i = 0; i < world->replica_count; i++)
 		if (timer == &world->replicas[i].step) {
-			end_step(world, &world->replicas[i]);
+			world_engine_end_step(world, &world->replicas[i]);
 			return;
 		}
 	struct world_request *request = container_of(timer, struct world_request, prepared);
 	request->state = WORLD_QUEUED;
-	push_request_event(world, EVENT_PREPARED, request->index);
+	world_push_request_event(world, EVENT_PREPARED, request->index);
 }
 
 void world_run_until(struct world *world, int64_t time_ns)
 {
 	struct heap_node *timer;
 	uint32_t rounds = 0;
-	deliver(world);
+	world_deliver(world);
 	while ((timer = heap_peek(&world->timers)) && timer->key <= time_ns) {
 		rounds = timer->key == world->now_ns ? rounds + 1 : 0;
 		MUST(rounds < ROUNDS_MAX);
@@ -417,14 +250,14 @@ void world_run_until(struct world *world, int64_t time_ns)
 		/* What happens at the same time is delivered together, as a loop iteration would. */
 		timer = heap_peek(&world->timers);
 		if (!timer || timer->key > world->now_ns || world->is_one_by_one)
-			deliver(world);
+			world_deliver(world);
 	}
 	world->now_ns = max_ll(world->now_ns, time_ns);
 }
 
 bool world_run_out(struct world *world, int64_t time_ns)
 {
-	deliver(world);
+	world_deliver(world);
 	while (world->open) {
 		struct heap_node *timer = heap_peek(&world->timers);
 		if (!timer || timer->key > time_ns)
@@ -435,54 +268,6 @@ bool world_run_out(struct world *world, int64_t time_ns)
 }
 
 /* ---- what the caller does ---- */
-
-void world_replica_ready(struct world *world, uint32_t index, const struct world_engine *engine)
-{
-	struct world_replica *replica = &world->replicas[index];
-	MUST(engine->sequences <= WORLD_SEQUENCES_MAX);
-	replica->state = REPLICA_READY;
-	replica->engine = *engine;
-	step_model_init(&replica->model);
-	if (!engine->is_learning) {
-		const struct predict_rates *rates = &engine->rates;
-		replica->model.terms[0] = (double)rates->fixed_ns;
-		replica->model.terms[1] = (double)rates->prefill_ns;
-		replica->model.terms[2] = (double)rates->decode_ns;
-		replica->model.terms[3] = (double)rates->context_ns / 1000;
-	}
-	push_load(world, replica, 0);
-	deliver(world);
-}
-
-void world_replica_starting(struct world *world, uint32_t index, uint32_t percent)
-{
-	world->replicas[index].state = REPLICA_STARTING;
-	push_load(world, &world->replicas[index], percent);
-	deliver(world);
-}
-
-void world_replica_down(struct world *world, uint32_t index)
-{
-	struct world_replica *replica = &world->replicas[index];
-	replica->state = REPLICA_DOWN;
-	heap_remove(&world->timers, &replica->step);
-	push_load(world, replica, 0);
-	while (replica->running_count) {
-		uint32_t request = replica->running[0];
-		stop_running(world, request);
-		push_request_event(world, EVENT_FAILED, request);
-		end(world, request, WORLD_FAILED);
-	}
-	deliver(world);
-}
-
-void world_stall_all(struct world *world)
-{
-	world->is_stalled = true;
-	for (uint32_t i = 0; i < world->replica_count; i++)
-		heap_remove(&world->timers, &world->replicas[i].step);
-	set_timer(world, &world->idle, world->now_ns + IDLE_NS);
-}
 
 uint32_t world_arrive(struct world *world, const struct world_request *given)
 {
@@ -499,44 +284,44 @@ uint32_t world_arrive(struct world *world, const struct world_request *given)
 	request->ticket = CONTROL_TICKET_NONE;
 	request->prefill_left = given->prompt_tokens;
 	request->arrived_ns = world->now_ns;
-	request->dispatched_ns = request->first_token_ns = request->ended_ns = NOT_YET;
+	request->dispatched_ns = request->first_token_ns = request->ended_ns = WORLD_NOT_YET;
 	uint32_t index = world->request_count++;
 	request->index = index;
 	world->requests[index] = request;
 	world->open++;
-	push_event(world, &(struct event){
-						  .kind = EVENT_ARRIVE,
-						  .request = index,
-						  .pool = given->pool,
-						  .class = given->class,
-						  .prompt_tokens = given->prompt_tokens,
-						  .output_tokens = given->expected_tokens ? given->expected_tokens : given->output_tokens,
-						  .deadline_ns = given->deadline_ns,
-					  });
+	world_push_event(world, &(struct event){
+								.kind = EVENT_ARRIVE,
+								.request = index,
+								.pool = given->pool,
+								.class = given->class,
+								.prompt_tokens = given->prompt_tokens,
+								.output_tokens = given->expected_tokens ? given->expected_tokens : given->output_tokens,
+								.deadline_ns = given->deadline_ns,
+							});
 	return index;
 }
 
 static void break_off(struct world *world, uint32_t index, enum event_kind kind, enum world_state state)
 {
 	struct world_request *request = world->requests[index];
-	if (request->ended_ns != NOT_YET)
+	if (request->ended_ns != WORLD_NOT_YET)
 		return;
 	if (request->state == WORLD_DISPATCHED || request->state == WORLD_STREAMING)
-		stop_running(world, index);
-	push_request_event(world, kind, index);
-	end(world, index, state);
-	deliver(world);
+		world_engine_drop(world, index);
+	world_push_request_event(world, kind, index);
+	world_end(world, index, state);
+	world_deliver(world);
 }
 
 void world_gone(struct world *world, uint32_t request)
 {
-	deliver(world);
+	world_deliver(world);
 	break_off(world, request, EVENT_GONE, WORLD_GONE);
 }
 
 void world_fail(struct world *world, uint32_t request)
 {
-	deliver(world);
+	world_deliver(world);
 	break_off(world, request, EVENT_FAILED, WORLD_FAILED);
 }
 

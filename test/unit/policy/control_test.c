@@ -53,6 +53,38 @@ START_TEST(the_queue_holds_as_many_as_it_may)
 }
 END_TEST
 
+START_TEST(a_full_queue_makes_room_for_a_higher_class)
+{
+	struct rig rig;
+	rig_open(&rig, &small, 8);
+	rig_ready(&rig, 0, 1, 0);
+	rig_queue(&rig, 1);
+	rig_queue_as(&rig, 2, CLASS_BATCH, NS_NEVER);
+	rig_queue_as(&rig, 3, CLASS_STANDARD, NS_NEVER);
+	struct order preparing = rig_arrive_as(&rig, 4, CLASS_BATCH, NS_NEVER);
+	rig_queue_as(&rig, 5, CLASS_STANDARD, NS_NEVER);
+	rig_arrive_as(&rig, 6, CLASS_BATCH, NS_NEVER);
+	refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+	/* The batch request that came last, though it is only being prepared; then the other; then the standard one that came last. */
+	const uint64_t displaced[] = { 4, 2, 5, 3 };
+	for (uint64_t i = 0; i < COUNT_OF(displaced); i++) {
+		rig_send(&rig,
+		         (struct event){
+					 .kind = EVENT_ARRIVE, .request = 10 + i, .class = CLASS_INTERACTIVE, .deadline_ns = NS_NEVER });
+		ck_assert_uint_eq(rig.count, 2);
+		refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+		ck_assert_uint_eq(rig.orders[0].request, displaced[i]);
+		ck_assert_int_eq(rig.orders[1].kind, ORDER_PREPARE);
+		ck_assert_uint_eq(rig_view(&rig).queued, 4);
+	}
+	rig_arrive_as(&rig, 20, CLASS_INTERACTIVE, NS_NEVER);
+	refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+	rig_tell(&rig, EVENT_PREPARED, &preparing); /* too late */
+	ck_assert_uint_eq(control_tickets(rig.control), 5);
+	rig_close(&rig);
+}
+END_TEST
+
 START_TEST(hopeless_waits_are_refused_at_once)
 {
 	struct rig rig;
@@ -478,9 +510,9 @@ START_TEST(nothing_at_all_is_a_control_too)
 END_TEST
 
 UNIT_MAIN("policy/control", no_replica_no_admission, the_queue_holds_as_many_as_it_may,
-          hopeless_waits_are_refused_at_once, a_prompt_too_long_for_its_deadline_is_hopeless,
-          class_then_deadline_then_turn, credits_are_sequences, credits_are_cells,
-          no_more_in_flight_than_allowed_over_all_pools, waiting_ends_exactly_when_it_should,
+          a_full_queue_makes_room_for_a_higher_class, hopeless_waits_are_refused_at_once,
+          a_prompt_too_long_for_its_deadline_is_hopeless, class_then_deadline_then_turn, credits_are_sequences,
+          credits_are_cells, no_more_in_flight_than_allowed_over_all_pools, waiting_ends_exactly_when_it_should,
           a_first_token_that_does_not_come_is_cancelled, nothing_is_sent_that_cannot_be_in_time,
           no_deadline_and_odd_ones_are_survived, cold_starts_are_waited_for, what_predictions_get_wrong_scales_them,
           a_ratio_that_grew_too_large_is_learned_anew, slow_preparation_is_not_the_engines_doing,

@@ -1,0 +1,412 @@
+/* Statements against a world. A request's name is a word, with a number behind it when its line has times=. */
+#include "script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "policy/control_text.h"
+
+#define RUN_OUT_NS (3600 * NS_PER_S)
+#define PROMPT_TOKENS 20
+#define OUTPUT_TOKENS 20
+
+struct named {
+	struct span base;
+	uint32_t number; /* 0 = none */
+	int line;
+	bool is_examined; /* its end was expected */
+};
+
+struct run {
+	struct script *script;
+	const struct script_run *given;
+	struct world *world;
+	struct named *names; /* by the world's number of the request */
+	uint32_t count;
+	uint32_t capacity;
+};
+
+/* ---- names ---- */
+
+static bool is_named(const struct named *named, struct span name)
+{
+	char number[16] = "";
+	if (named->number)
+		snprintf(number, sizeof(number), "%u", named->number);
+	struct span tail = span_of(number);
+	return name.len == named->base.len + tail.len && span_starts_with(name, named->base) &&
+	       span_equal((struct span){ name.at + named->base.len, tail.len }, tail);
+}
+
+static uint32_t find_request(const struct run *run, struct span name)
+{
+	for (uint32_t i = 0; i < run->count; i++)
+		if (is_named(&run->names[i], name))
+			return i;
+	return UINT32_MAX;
+}
+
+/* ---- what is done ---- */
+
+static bool do_request(struct run *run, const struct statement *statement, struct words words)
+{
+	struct world_request request = { .class = CLASS_STANDARD,
+		                             .prompt_tokens = PROMPT_TOKENS,
+		                             .output_tokens = OUTPUT_TOKENS };
+	struct span name = words_next(&words);
+	struct span word;
+	struct term term;
+	int64_t deadline_ns = NS_NEVER;
+	while ((word = words_next(&words)).len) {
+		if (!term_read(word, &term))
+			return false;
+		if (span_is(term.name, "pool"))
+			request.pool = script_pool(run->script, term.text);
+		else if (span_is(term.name, "class")) {
+			for (request.class = 0; request.class < CLASS_COUNT; request.class ++)
+				if (span_is(term.text, control_class_word(request.class)))
+					break;
+		} else if (!term.is_number)
+			return false;
+		else if (span_is(term.name, "prompt"))
+			request.prompt_tokens = (uint32_t)term.value;
+		else if (span_is(term.name, "output"))
+			request.output_tokens = (uint32_t)term.value;
+		else if (span_is(term.name, "expected"))
+			request.expected_tokens = (uint32_t)term.value;
+		else if (span_is(term.name, "deadline"))
+			deadline_ns = term.value;
+		else if (span_is(term.name, "prepare"))
+			request.prepare_ns = term.value;
+		else if (!span_is(term.name, "times") && !span_is(term.name, "every") && !span_is(term.name, "about"))
+			return false;
+	}
+	if (name.len == 0 || request.pool >= run->script->settings.pool_count || request.class >= CLASS_COUNT)
+		return false;
+	request.deadline_ns = deadline_ns == NS_NEVER ? NS_NEVER : world_now_ns(run->world) + deadline_ns;
+	uint32_t index = world_arrive(run->world, &request);
+	MUST(index == run->count);
+	if (run->count == run->capacity) {
+		run->capacity = run->capacity ? 2 * run->capacity : 64;
+		run->names = reallocarray(run->names, run->capacity, sizeof(*run->names));
+		MUST(run->names);
+	}
+	run->names[run->count++] = (struct named){ name, statement->repetition, statement->words.line, false };
+	return true;
+}
+
+static bool read_engine(struct words words, struct world_engine *engine, uint32_t *percent)
+{
+	struct span word;
+	struct term term;
+	while ((word = words_next(&words)).len) {
+		if (!term_read(word, &term) || !term.is_number)
+			return false;
+		if (span_is(term.name, "sequences"))
+			engine->sequences = (uint32_t)term.value;
+		else if (span_is(term.name, "cells"))
+			engine->cells = (uint32_t)term.value;
+		else if (span_is(term.name, "fixed"))
+			engine->rates.fixed_ns = term.value;
+		else if (span_is(term.name, "prefill"))
+			engine->rates.prefill_ns = term.value;
+		else if (span_is(term.name, "decode"))
+			engine->rates.decode_ns = term.value;
+		else if (span_is(term.name, "context"))
+			engine->rates.context_ns = term.value;
+		else if (span_is(term.name, "noise"))
+			engine->noise = (double)term.value / 100;
+		else if (span_is(term.name, "percent"))
+			*percent = (uint32_t)term.value;
+		else
+			return false;
+	}
+	return true;
+}
+
+static bool do_replica(struct run *run, struct words words)
+{
+	uint32_t replica = script_replica(run->script, words_next(&words));
+	struct span state = words_next(&words);
+	struct world_engine engine = { .sequences = 1, .rates = { 5 * NS_PER_MS, NS_PER_MS, 2 * NS_PER_MS, 0 } };
+	uint32_t percent = 0;
+	if (replica == UINT32_MAX || !read_engine(words, &engine, &percent) || engine.sequences > WORLD_SEQUENCES_MAX)
+		return false;
+	if (span_is(state, "ready"))
+		world_replica_ready(run->world, replica, &engine);
+	else if (span_is(state, "starting"))
+		world_replica_starting(run->world, replica, percent);
+	else if (span_is(state, "down"))
+		world_replica_down(run->world, replica);
+	else
+		return false;
+	return true;
+}
+
+static bool do_to_request(struct run *run, struct words words, void (*act)(struct world *, uint32_t))
+{
+	uint32_t request = find_request(run, words_next(&words));
+	if (request == UINT32_MAX)
+		return false;
+	act(run->world, request);
+	return true;
+}
+
+/* ---- what is expected ---- */
+
+static const char *text_of_end(const struct world_request *request, char *out, size_t size)
+{
+	bool has_refusal = request->refusal != REFUSAL_NONE;
+	snprintf(out, size, "%s%s%s", world_state_word(request->state), has_refusal ? " " : "",
+	         has_refusal ? control_refusal_word(request->refusal) : "");
+	return out;
+}
+
+/* A figure of one request; false when there is none of that name. */
+static bool figure_of(const struct run *run, uint32_t index, struct span name, int64_t *out)
+{
+	const struct world_request *request = world_request(run->world, index);
+	if (span_is(name, "retry_after"))
+		*out = request->retry_after_ns;
+	else if (span_is(name, "predicted"))
+		*out = request->predicted_ns;
+	else if (span_is(name, "first_token"))
+		*out = request->first_token_ns < 0 ? NS_NEVER : request->first_token_ns - request->arrived_ns;
+	else if (span_is(name, "waited"))
+		*out = request->dispatched_ns < 0 ? NS_NEVER : request->dispatched_ns - request->arrived_ns;
+	else if (span_is(name, "ended"))
+		*out = request->ended_ns < 0 ? NS_NEVER : request->ended_ns;
+	else
+		return false;
+	return true;
+}
+
+/* NAME STATE [REFUSAL] [figure>=value]... [replica=POOL/N] */
+static bool expect_request(struct run *run, uint32_t index, struct words words)
+{
+	const struct world_request *request = world_request(run->world, index);
+	char end[64];
+	struct span word = words_next(&words);
+	text_of_end(request, end, sizeof(end));
+	bool is_so = span_is(word, world_state_word(request->state));
+	if (is_so && request->ended_ns >= 0)
+		run->names[index].is_examined = true;
+	if (is_so && request->refusal != REFUSAL_NONE)
+		is_so = span_is(words_next(&words), control_refusal_word(request->refusal));
+	if (!is_so)
+		script_complain(run->script, words.line, "it is %s", end);
+	while (is_so && (word = words_next(&words)).len) {
+		struct term term;
+		int64_t actual;
+		if (!term_read(word, &term))
+			return false;
+		if (span_is(term.name, "replica")) {
+			if (request->replica != script_replica(run->script, term.text))
+				script_complain(run->script, words.line, "it runs on replica %u", request->replica);
+			continue;
+		}
+		if (!term.is_number || !figure_of(run, index, term.name, &actual))
+			return false;
+		if (!term_holds(&term, actual))
+			script_complain(run->script, words.line, "%.*s is %.9f s", (int)term.name.len, term.name.at,
+			                (double)actual / 1e9);
+	}
+	return true;
+}
+
+/* BASE* STATE>=SHARE... and figures of the group: p95 of first tokens, the shortest and longest Retry-After. */
+static bool group_figure(const struct run *run, struct span base, struct span name, int64_t *out)
+{
+	uint32_t members = 0;
+	uint32_t counted = 0;
+	int64_t least = NS_NEVER;
+	int64_t most = 0;
+	bool is_share = false;
+	for (int state = 0; state < WORLD_STATES; state++)
+		is_share |= span_is(name, world_state_word((enum world_state)state));
+	for (int refusal = 1; refusal < REFUSALS; refusal++)
+		is_share |= span_is(name, control_refusal_word((enum refusal)refusal));
+	for (uint32_t i = 0; i < run->count; i++) {
+		const struct world_request *request = world_request(run->world, i);
+		if (!span_equal(run->names[i].base, base))
+			continue;
+		members++;
+		counted += span_is(name, world_state_word(request->state)) ||
+		           (request->refusal && span_is(name, control_refusal_word(request->refusal)));
+		if (span_is(name, "retry_after_min") && request->state == WORLD_REFUSED)
+			least = min_ll(least, request->retry_after_ns);
+		if (span_is(name, "retry_after_max") && request->state == WORLD_REFUSED)
+			most = max_ll(most, request->retry_after_ns);
+		if (span_is(name, "first_token_max") && request->first_token_ns >= 0)
+			most = max_ll(most, request->first_token_ns - request->arrived_ns);
+	}
+	*out = is_share && members ? counted * 100 / members : span_is(name, "retry_after_min") ? least : most;
+	return is_share || span_is(name, "retry_after_min") || span_is(name, "retry_after_max") ||
+	       span_is(name, "first_token_max");
+}
+
+static bool expect_group(struct run *run, struct span base, struct words words)
+{
+	struct span word;
+	struct term term;
+	while ((word = words_next(&words)).len) {
+		int64_t actual;
+		if (!term_read(word, &term) || !term.is_number || !group_figure(run, base, term.name, &actual))
+			return false;
+		if (!term_holds(&term, actual))
+			script_complain(run->script, words.line, "%.*s is %lld", (int)term.name.len, term.name.at,
+			                (long long)actual);
+	}
+	for (uint32_t i = 0; i < run->count; i++)
+		if (span_equal(run->names[i].base, base) && world_request(run->world, i)->ended_ns >= 0)
+			run->names[i].is_examined = true;
+	return true;
+}
+
+/* order a b c: they were dispatched one after the other. */
+static bool expect_order(struct run *run, struct words words)
+{
+	uint64_t last = 0;
+	struct span word;
+	while ((word = words_next(&words)).len) {
+		uint32_t index = find_request(run, word);
+		if (index == UINT32_MAX)
+			return false;
+		uint64_t order = world_request(run->world, index)->dispatch_order;
+		if (order <= last)
+			script_complain(run->script, words.line, "%.*s was not dispatched after those before it", (int)word.len,
+			                word.at);
+		last = order;
+	}
+	return true;
+}
+
+/* queued=N, in_flight=N, ready=N of a pool (pool=NAME; the first), tickets=N of all. */
+static bool expect_counts(struct run *run, struct words words)
+{
+	struct control_pool_view view;
+	struct words terms = words;
+	struct span word;
+	struct term term;
+	uint32_t pool = 0;
+	while ((word = words_next(&words)).len)
+		if (term_read(word, &term) && span_is(term.name, "pool"))
+			pool = script_pool(run->script, term.text);
+	if (pool >= run->script->settings.pool_count)
+		return false;
+	control_view_pool(world_control(run->world), pool, &view);
+	const struct {
+		const char *name;
+		int64_t actual;
+	} counts[] = { { "queued", view.queued },
+		           { "in_flight", view.in_flight },
+		           { "ready", view.replicas_ready },
+		           { "wait", view.predicted_wait_ns },
+		           { "tickets", control_tickets(world_control(run->world)) } };
+	while ((word = words_next(&terms)).len) {
+		bool is_known = term_read(word, &term) && span_is(term.name, "pool");
+		for (size_t i = 0; i < COUNT_OF(counts) && !is_known; i++) {
+			if (!span_is(term.name, counts[i].name) || !term.is_number)
+				continue;
+			is_known = true;
+			if (!term_holds(&term, counts[i].actual))
+				script_complain(run->script, words.line, "%s is %lld", counts[i].name, (long long)counts[i].actual);
+		}
+		if (!is_known)
+			return false;
+	}
+	return true;
+}
+
+static bool do_expect(struct run *run, struct words words)
+{
+	struct words peek = words;
+	struct span name = words_next(&peek);
+	struct term term;
+	if (run->given->is_injected)
+		return true;
+	if (term_read(name, &term))
+		return expect_counts(run, words);
+	if (span_is(name, "order"))
+		return expect_order(run, peek);
+	if (name.len > 1 && name.at[name.len - 1] == '*')
+		return expect_group(run, (struct span){ name.at, name.len - 1 }, peek);
+	uint32_t index = find_request(run, name);
+	return index != UINT32_MAX && expect_request(run, index, peek);
+}
+
+/* ---- the run ---- */
+
+static bool do_statement(struct run *run, const struct statement *statement)
+{
+	struct words words = statement->words;
+	struct span verb = words_next(&words);
+	/* Requests of one moment arrive together. */
+	bool is_request = span_is(verb, "request");
+	if (statement->at_ns == NS_NEVER)
+		world_run_out(run->world, world_now_ns(run->world) + RUN_OUT_NS);
+	else if (!is_request || statement->at_ns != world_now_ns(run->world))
+		world_run_until(run->world, statement->at_ns);
+	if (is_request)
+		return do_request(run, statement, words);
+	if (span_is(verb, "replica"))
+		return do_replica(run, words);
+	if (span_is(verb, "expect"))
+		return do_expect(run, words);
+	if (span_is(verb, "gone"))
+		return do_to_request(run, words, world_gone);
+	if (span_is(verb, "fails"))
+		return do_to_request(run, words, world_fail);
+	if (span_is(verb, "stall"))
+		return do_to_request(run, words, world_stall);
+	return false;
+}
+
+static void check_end(struct run *run)
+{
+	bool is_out = world_run_out(run->world, world_now_ns(run->world) + RUN_OUT_NS);
+	struct script *script = run->script;
+	for (uint32_t i = 0; i < run->count; i++) {
+		const struct named *named = &run->names[i];
+		const struct world_request *request = world_request(run->world, i);
+		char end[64];
+		if (is_out && (named->is_examined || run->given->is_injected))
+			continue;
+		if (request->ended_ns >= 0 && named->is_examined)
+			continue;
+		script_complain(script, named->line, "%.*s%.0u is left %s, and nothing expected that", (int)named->base.len,
+		                named->base.at, named->number, text_of_end(request, end, sizeof(end)));
+	}
+	if (control_tickets(world_control(run->world)))
+		script_complain(script, 0, "%u tickets were not given back", control_tickets(world_control(run->world)));
+	for (uint32_t i = 0; i < script->settings.pool_count; i++) {
+		struct control_pool_view view;
+		control_view_pool(world_control(run->world), i, &view);
+		if (view.queued || view.in_flight)
+			script_complain(script, 0, "at the end %u are queued and %u in flight", view.queued, view.in_flight);
+	}
+}
+
+bool script_execute(struct script *script, const struct script_run *given)
+{
+	struct run run = { .script = script, .given = given };
+	bytes_clear(&script->complaints);
+	MUST(world_new(&script->settings, &run.world) == OK);
+	if (given->hook)
+		world_one_by_one(run.world, given->hook, given->context);
+	if (given->record) {
+		control_text_write_settings(given->record, &script->settings);
+		world_record(run.world, given->record);
+	}
+	for (size_t i = 0; i < script->statement_count; i++) {
+		const struct words *words = &script->statements[i].words;
+		if (!do_statement(&run, &script->statements[i]))
+			script_complain(script, words->line, "not understood: %.*s", (int)words->rest.len, words->rest.at);
+	}
+	check_end(&run);
+	free(run.names);
+	world_free(&run.world);
+	return script->complaints.len == 0;
+}
