@@ -7,7 +7,7 @@ static const char source[] =
 	"{{- 'You can call functions. Their signatures, as JSON, are inside <tools></tools>:\\n<tools>' }}"
 	"{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}"
 	"{{- '\\n</tools>\\n\\nTo call a function, answer with its name and arguments as JSON inside "
-    "<tool_call></tool_call>:\\n"
+	"<tool_call></tool_call>:\\n"
 	"<tool_call>\\n{\"name\": <function-name>, \"arguments\": <arguments-object>}\\n</tool_call><|im_end|>\\n' }}"
 	"{%- elif messages[0].role == 'system' %}"
 	"{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}"
