@@ -49,7 +49,7 @@ struct api_request {
 	int64_t max_tokens;          /* of either name; -1 = not given */
 	int64_t n;                   /* 1 */
 	double temperature;          /* [0, 2]; 0 = greedy; this and the next three: -1 = not given */
-	double top_p;                /* (0, 1] */
+	double top_p;                /* [0, 1]; 0 = the likeliest token */
 	double min_p;                /* [0, 1] */
 	int64_t top_k;               /* 0 or -1 = all; API_TOP_K_NOT_GIVEN */
 	double frequency_penalty;    /* [-2, 2] */
@@ -75,8 +75,8 @@ struct api_request {
 	size_t ignored_count;
 };
 
-/* Decodes and checks a body. depth_max: JSON nesting. OK, or an error with *fault filled: ERROR_SYNTAX and ERROR_LIMIT (400), ERROR_UNSUPPORTED
- * (400: known, would change the answer, can't be honoured), ERROR_MEMORY (503). Call api_request_fini either way. Zeroed memory or an
+/* Decodes and checks a body. depth_max: JSON nesting. OK, or an error with *fault filled: ERROR_SYNTAX, ERROR_RANGE, ERROR_LIMIT, ERROR_DUPLICATE
+ * (400), ERROR_UNSUPPORTED (400: known, would change the answer, can't be honoured), ERROR_MEMORY (503). Call api_request_fini either way. Zeroed memory or an
  * earlier request (its storage is reused) are fine. */
 enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
                              unsigned depth_max, struct arena *arena, struct api_fault *fault);

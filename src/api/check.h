@@ -4,6 +4,9 @@
 
 #include "api/api.h"
 
+/* A string's text into *out. ERROR_SYNTAX when it is none: refuse it; ERROR_MEMORY: already refused. */
+enum error api_take_string(const struct json *json, uint32_t node, struct arena *arena, struct span *out,
+                           struct api_fault *fault);
 /* stop, logit_bias, max tokens, stream_options, logprobs. */
 enum error api_check_values(struct api_request *request, struct arena *arena, struct api_fault *fault);
 /* messages, tools, tool_choice, response_format. */

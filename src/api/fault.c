@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/check.h"
 
 const char *api_error_type(int status)
 {
@@ -34,6 +34,13 @@ enum error api_refuse(struct api_fault *fault, enum error error, const char *par
 	vsnprintf(fault->message, sizeof(fault->message), format, arguments);
 	va_end(arguments);
 	return error;
+}
+
+enum error api_take_string(const struct json *json, uint32_t node, struct arena *arena, struct span *out,
+                           struct api_fault *fault)
+{
+	enum error error = node == JSON_NONE ? ERROR_SYNTAX : json_string(json, node, arena, out);
+	return error == ERROR_MEMORY ? api_refuse(fault, ERROR_MEMORY, "", "Out of memory.") : error;
 }
 
 static void write_text_or_null(struct bytes *out, const char *text)

@@ -34,8 +34,11 @@ static enum error check_part(const struct json *json, uint32_t part, unsigned me
 	struct place place = place_of("messages.[%u].content.[%u].type", message, index);
 	struct span type;
 	uint32_t node = json_get(json, part, "type");
-	if (node == JSON_NONE || json_string(json, node, arena, &type) != OK)
-		return api_refuse(fault, ERROR_SYNTAX, place.text, "A content part must be an object with a 'type'.");
+	enum error error = api_take_string(json, node, arena, &type, fault);
+	if (error == ERROR_SYNTAX)
+		return api_refuse(fault, error, place.text, "A content part must be an object with a 'type'.");
+	if (error)
+		return error;
 	if (!span_is(type, "text"))
 		return api_refuse(fault, ERROR_UNSUPPORTED, place.text,
 		                  "Content parts of type '%.*s' are not supported by this model; it reads text only.",
@@ -99,13 +102,16 @@ static enum error check_message(const struct json *json, uint32_t message, unsig
 	struct place place = place_of("messages.[%u].role", index, 0);
 	struct span role;
 	uint32_t node = json_get(json, message, "role");
-	if (node == JSON_NONE || json_string(json, node, arena, &role) != OK)
-		return api_refuse(fault, ERROR_SYNTAX, place.text, "A message must be an object with a 'role'.");
+	enum error error = api_take_string(json, node, arena, &role, fault);
+	if (error == ERROR_SYNTAX)
+		return api_refuse(fault, error, place.text, "A message must be an object with a 'role'.");
+	if (error)
+		return error;
 	if (!is_known_role(role))
 		return api_refuse(fault, ERROR_UNSUPPORTED, place.text,
 		                  "The role '%.*s' is not one of system, developer, user, assistant, tool.",
 		                  (int)(role.len < 64 ? role.len : 64), role.at);
-	enum error error = check_content(json, message, role, index, arena, fault);
+	error = check_content(json, message, role, index, arena, fault);
 	return error ? error : check_tool_calls(json, message, index, fault);
 }
 
@@ -138,7 +144,10 @@ static enum error check_tools(struct api_request *request, struct arena *arena, 
 		struct place place = place_of("tools.[%u]", index, 0);
 		struct span type;
 		uint32_t node = json_get(json, tool, "type");
-		if (node == JSON_NONE || json_string(json, node, arena, &type) != OK || !span_is(type, "function"))
+		enum error error = api_take_string(json, node, arena, &type, fault);
+		if (error == ERROR_MEMORY)
+			return error;
+		if (error || !span_is(type, "function"))
 			return api_refuse(fault, ERROR_UNSUPPORTED, place.text, "A tool must have the type 'function'.");
 		uint32_t function = json_get(json, tool, "function");
 		uint32_t name = json_get(json, function, "name");
@@ -155,13 +164,15 @@ static enum error check_tool_choice(struct api_request *request, struct arena *a
 	struct span text;
 	if (choice == JSON_NONE)
 		return OK;
+	enum error error = api_take_string(json, choice, arena, &text, fault);
+	if (error == ERROR_MEMORY)
+		return error;
 	if (json_type(json, choice) == JSON_OBJECT) {
 		uint32_t function = json_get(json, choice, "function");
 		uint32_t name = json_get(json, function, "name");
 		if (function == JSON_NONE || name == JSON_NONE || json_type(json, name) != JSON_STRING)
 			return api_refuse(fault, ERROR_SYNTAX, "tool_choice", "'tool_choice' must name a function.");
-	} else if (json_string(json, choice, arena, &text) != OK ||
-	           !(span_is(text, "auto") || span_is(text, "none") || span_is(text, "required"))) {
+	} else if (error || !(span_is(text, "auto") || span_is(text, "none") || span_is(text, "required"))) {
 		return api_refuse(fault, ERROR_SYNTAX, "tool_choice",
 		                  "'tool_choice' must be auto, none, required or name a function.");
 	} else if (span_is(text, "none")) {
@@ -180,9 +191,11 @@ static enum error check_response_format(struct api_request *request, struct aren
 	if (format == JSON_NONE)
 		return OK;
 	uint32_t node = json_get(json, format, "type");
-	if (node == JSON_NONE || json_string(json, node, arena, &type) != OK)
-		return api_refuse(fault, ERROR_SYNTAX, "response_format.type",
-		                  "'response_format' must be an object with a 'type'.");
+	enum error error = api_take_string(json, node, arena, &type, fault);
+	if (error == ERROR_SYNTAX)
+		return api_refuse(fault, error, "response_format.type", "'response_format' must be an object with a 'type'.");
+	if (error)
+		return error;
 	if (span_is(type, "text") || span_is(type, "json_object"))
 		return OK;
 	if (!span_is(type, "json_schema"))

@@ -58,6 +58,8 @@ static enum error take_number(const struct field *field, const struct json *json
 	if (error)
 		return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be %s.", field->name,
 		                  field->kind == FIELD_INTEGER ? "an integer" : "a number");
+	if (field->minimum == field->maximum && number != field->minimum)
+		return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' must be %g.", field->name, field->minimum);
 	if (number < field->minimum || number > field->maximum)
 		return api_refuse(fault, ERROR_UNSUPPORTED, field->name, "'%s' must be between %g and %g.", field->name,
 		                  field->minimum, field->maximum);
@@ -84,6 +86,7 @@ static enum error take_field(struct api_request *request, const struct field *fi
 	const struct json *json = &request->json;
 	enum json_type type = json_type(json, node);
 	char *member = (char *)request + field->offset;
+	enum error error;
 	if (type == JSON_NULL)
 		return OK;
 	switch (field->kind) {
@@ -96,9 +99,10 @@ static enum error take_field(struct api_request *request, const struct field *fi
 	case FIELD_NUMBER:
 		return take_number(field, json, node, member, fault);
 	case FIELD_STRING:
-		if (json_string(json, node, arena, (struct span *)(void *)member) != OK)
-			return api_refuse(fault, ERROR_SYNTAX, field->name, "'%s' must be a string.", field->name);
-		return OK;
+		error = api_take_string(json, node, arena, (struct span *)(void *)member, fault);
+		if (error == ERROR_SYNTAX)
+			return api_refuse(fault, error, field->name, "'%s' must be a string.", field->name);
+		return error;
 	case FIELD_NODE:
 		*(uint32_t *)(void *)member = node;
 		return OK;
@@ -124,8 +128,9 @@ static enum error walk_members(struct api_request *request, struct arena *arena,
 	for (uint32_t key = json_first(json, JSON_ROOT); key != JSON_NONE;) {
 		uint32_t value = json_next(json, JSON_ROOT, key);
 		struct span name;
-		if (json_string(json, key, arena, &name) != OK)
-			return api_refuse(fault, ERROR_MEMORY, "", "Out of memory.");
+		enum error error = api_take_string(json, key, arena, &name, fault);
+		if (error)
+			return error;
 		const struct field *field = find_field(name, request->endpoint);
 		if (!field) {
 			note_ignored(request, name);
@@ -135,7 +140,7 @@ static enum error walk_members(struct api_request *request, struct arena *arena,
 			if (seen & bit)
 				return api_refuse(fault, ERROR_DUPLICATE, field->name, "'%s' is given twice.", field->name);
 			seen |= bit;
-			enum error error = take_field(request, field, value, arena, fault);
+			error = take_field(request, field, value, arena, fault);
 			if (error)
 				return error;
 		}

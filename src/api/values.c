@@ -7,8 +7,11 @@
 static enum error add_stop(struct api_request *request, uint32_t node, struct arena *arena, struct api_fault *fault)
 {
 	struct span text;
-	if (json_string(&request->json, node, arena, &text) != OK)
-		return api_refuse(fault, ERROR_SYNTAX, "stop", "'stop' must be a string or an array of 1 to 4 strings.");
+	enum error error = api_take_string(&request->json, node, arena, &text, fault);
+	if (error == ERROR_SYNTAX)
+		return api_refuse(fault, error, "stop", "'stop' must be a string or an array of up to 4 strings.");
+	if (error)
+		return error;
 	if (text.len == 0)
 		return api_refuse(fault, ERROR_RANGE, "stop", "'stop' must not hold an empty string.");
 	if (request->stop_count == API_STOPS_MAX)
@@ -52,7 +55,10 @@ static enum error check_logit_bias(struct api_request *request, struct arena *ar
 		struct api_logit_bias *entry = &request->logit_bias[request->logit_bias_count++];
 		struct span id;
 		uint64_t token = 0;
-		if (json_string(json, key, arena, &id) != OK || span_to_u64(id, INT32_MAX, &token) != OK)
+		enum error error = api_take_string(json, key, arena, &id, fault);
+		if (error)
+			return error;
+		if (span_to_u64(id, INT32_MAX, &token) != OK)
 			return api_refuse(fault, ERROR_SYNTAX, "logit_bias", "'logit_bias' has a key that is not a token id.");
 		if (json_double(json, value, &entry->bias) != OK || entry->bias < -100 || entry->bias > 100)
 			return api_refuse(fault, ERROR_RANGE, "logit_bias",

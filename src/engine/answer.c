@@ -22,7 +22,7 @@ struct answer {
 	int64_t created_s;
 	uint32_t tokens;               /* of the output */
 	bool has_role;                 /* a stream's first delta names the role */
-	uint32_t text_bytes;           /* of a completion so far: text_offset */
+	uint32_t text_offset;          /* of a completion's next token */
 	struct bytes *stream;          /* where deltas go during a call; NULL when not streaming */
 	struct bytes pending_logprobs; /* packed entries for the next delta, or all of them */
 	struct bytes content;
@@ -78,13 +78,13 @@ static void write_head(const struct answer *answer, const char *object, struct b
 	bytes_append_text(out, ",\"system_fingerprint\":\"penstock-" PENSTOCK_VERSION "\"");
 }
 
-static void write_logprobs(struct answer *answer, uint32_t text_offset, struct bytes *out)
+static void write_logprobs(struct answer *answer, struct bytes *out)
 {
 	if (!answer->generation->request.logprobs) {
 		bytes_append_text(out, "null");
 		return;
 	}
-	logprobs_write(answer->engine, bytes_span(&answer->pending_logprobs), is_chat(answer), text_offset, out);
+	logprobs_write(answer->engine, bytes_span(&answer->pending_logprobs), is_chat(answer), &answer->text_offset, out);
 	bytes_clear(&answer->pending_logprobs);
 }
 
@@ -102,7 +102,7 @@ static void begin_chunk(struct answer *answer, struct bytes *out)
 static void end_chunk(struct answer *answer, const char *finish, struct bytes *out)
 {
 	bytes_append_text(out, ",\"logprobs\":");
-	write_logprobs(answer, answer->text_bytes, out);
+	write_logprobs(answer, out);
 	if (finish)
 		bytes_printf(out, ",\"finish_reason\":\"%s\"}]}\n\n", finish);
 	else
@@ -156,7 +156,6 @@ static void stream_text(struct answer *answer, struct span text)
 	bytes_append_text(out, "\"text\":");
 	json_write_string(out, text);
 	end_chunk(answer, NULL, out);
-	answer->text_bytes += (uint32_t)text.len;
 }
 
 /* ---- collecting ---- */
@@ -319,7 +318,7 @@ static void finish_whole(struct answer *answer, enum finish_reason reason, struc
 		json_write_string(out, bytes_span(&answer->content));
 	}
 	bytes_append_text(out, ",\"logprobs\":");
-	write_logprobs(answer, 0, out);
+	write_logprobs(answer, out);
 	bytes_printf(out, ",\"finish_reason\":\"%s\"}],\"usage\":", finish_text(answer, reason));
 	write_usage(answer, out);
 	bytes_append_text(out, "}");

@@ -24,26 +24,21 @@ static int refuse(const char *what, const char *detail)
 	return 2;
 }
 
-int engine_main(int count, char **arguments)
+static int run(int count, char **arguments, struct config_pool_builder *builder, struct bytes *why)
 {
-	struct config_pool_builder *builder = NULL;
 	struct worker_options options = { 0 };
-	struct bytes why = { 0 };
-	if (config_pool_builder_new("engine", &builder) != OK)
-		return refuse("out of memory", "");
 	for (int i = 1; i < count; i++) {
 		const char *argument = arguments[i];
 		if (strcmp(argument, "--help") == 0) {
 			fputs(usage, stdout);
-			config_pool_builder_free(&builder);
 			return 0;
 		}
 		if (strcmp(argument, "--exit-with-parent") == 0)
 			options.exits_with_parent = true;
 		else if (strcmp(argument, "--socket") == 0 && i + 1 < count)
 			options.socket_path = arguments[++i];
-		else if (config_pool_builder_set(builder, span_of(argument), &why) != OK)
-			return refuse("", bytes_text(&why));
+		else if (config_pool_builder_set(builder, span_of(argument), why) != OK)
+			return refuse("", bytes_text(why));
 	}
 	if (!options.socket_path)
 		return refuse("--socket PATH is missing", "");
@@ -53,6 +48,16 @@ int engine_main(int count, char **arguments)
 	log_start(2, LOG_INFO);
 	int status = worker_run(&options);
 	log_stop();
+	return status;
+}
+
+int engine_main(int count, char **arguments)
+{
+	struct config_pool_builder *builder = NULL;
+	struct bytes why = { 0 };
+	if (config_pool_builder_new("engine", &builder) != OK)
+		return refuse("out of memory", "");
+	int status = run(count, arguments, builder, &why);
 	bytes_fini(&why);
 	config_pool_builder_free(&builder);
 	return status;

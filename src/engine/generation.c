@@ -108,6 +108,8 @@ bool generation_add_text(struct generation *generation, struct span text)
 	struct bytes *pending = &generation->pending;
 	bytes_append_span(pending, text);
 	struct span all = bytes_span(pending);
+	if (all.len == 0)
+		return false;
 	size_t stop = find_stop(generation, all);
 	if (stop < all.len) {
 		bytes_append(&generation->ready.text, all.at, stop);

@@ -76,7 +76,7 @@ static void write_tops(struct engine *engine, const struct generation_logprob *e
 	bytes_append_text(out, "}");
 }
 
-static void write_completion(struct engine *engine, struct span entries, size_t count, uint32_t offset,
+static void write_completion(struct engine *engine, struct span entries, size_t count, uint32_t *offset,
                              struct bytes *scratch, struct bytes *out)
 {
 	struct bytes values = { 0 };
@@ -88,8 +88,8 @@ static void write_completion(struct engine *engine, struct span entries, size_t 
 		const char *comma = i ? "," : "";
 		bytes_append_text(out, comma);
 		write_token(engine, entry.chosen.token, scratch, out);
-		bytes_printf(&offsets, "%s%u", comma, offset);
-		offset += (uint32_t)scratch->len;
+		bytes_printf(&offsets, "%s%u", comma, *offset);
+		*offset += (uint32_t)scratch->len;
 		bytes_append_text(&values, comma);
 		write_number(&values, entry.chosen.logprob);
 		bytes_append_text(&tops, comma);
@@ -108,7 +108,7 @@ static void write_completion(struct engine *engine, struct span entries, size_t 
 	bytes_fini(&offsets);
 }
 
-void logprobs_write(struct engine *engine, struct span entries, bool is_chat, uint32_t text_offset, struct bytes *out)
+void logprobs_write(struct engine *engine, struct span entries, bool is_chat, uint32_t *text_offset, struct bytes *out)
 {
 	struct bytes scratch = { 0 };
 	size_t count = entries.len / sizeof(struct generation_logprob);

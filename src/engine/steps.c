@@ -34,7 +34,8 @@ struct steps {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct generation *inbox; /* newest first */
-	struct generation *news;
+	struct generation *news;  /* oldest first */
+	struct generation *last_news;
 	struct steps_load load;
 	bool stopping;
 	bool woken;
@@ -68,8 +69,12 @@ static void post_news(struct steps *steps, struct generation *generation)
 	if (generation->has_news)
 		return;
 	generation->has_news = true;
-	generation->next_news = steps->news;
-	steps->news = generation;
+	generation->next_news = NULL;
+	if (steps->news)
+		steps->last_news->next_news = generation;
+	else
+		steps->news = generation;
+	steps->last_news = generation;
 }
 
 static void run_news(void *argument)

@@ -29,7 +29,8 @@ struct steps_load {
 /* on_news(owner) is called on the loop when generations have output to collect. engine is borrowed. ERROR_MEMORY, ERROR_IO. */
 enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner),
                        void *owner, struct steps **out);
-/* Ends the thread; generations still inside are the caller's to free. Sets *steps to NULL. */
+/* Ends the thread; generations still inside are the caller's to free. The loop must not run any more: it may hold a post of ours. Sets *steps
+ * to NULL. */
 void steps_stop(struct steps **steps);
 /* Hands a prepared generation over. */
 void steps_add(struct steps *steps, struct generation *generation);

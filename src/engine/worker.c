@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 /* Exit status of a worker whose model can't be used: starting it again would not help. */
 #define EXIT_MODEL 2
 
+/* Belongs to worker_run: its end may never be told, when the worker is stopped while it loads. */
 struct opening {
 	struct worker *worker;
 	struct engine *engine;
@@ -88,8 +88,6 @@ static void opened(void *argument)
 		become_ready(worker, opening);
 	}
 	worker_report(worker);
-	bytes_fini(&opening->fault);
-	free(opening);
 	if (worker->load.state == ENGINE_FAILED)
 		loop_stop(worker->loop);
 }
@@ -169,17 +167,18 @@ static enum error start(struct worker *worker, const struct worker_options *opti
 	return error;
 }
 
-static enum error start_opening(struct worker *worker, pthread_t *thread)
+static enum error start_opening(struct opening *opening, pthread_t *thread)
 {
-	struct opening *opening = calloc(1, sizeof(*opening));
-	if (!opening)
-		return ERROR_MEMORY;
-	opening->worker = worker;
-	worker->load.state = ENGINE_LOADING;
-	enum error error = error_from_errno(pthread_create(thread, NULL, open_engine, opening));
-	if (error)
-		free(opening);
-	return error;
+	opening->worker->load.state = ENGINE_LOADING;
+	return error_from_errno(pthread_create(thread, NULL, open_engine, opening));
+}
+
+static void end_opening(struct opening *opening, pthread_t thread)
+{
+	pthread_join(thread, NULL);
+	if (!opening->worker->engine && opening->engine)
+		opening->engine->ops->close(&opening->engine);
+	bytes_fini(&opening->fault);
 }
 
 static void stop(struct worker *worker, struct listener **listener, struct stream **parent)
@@ -199,6 +198,7 @@ static void stop(struct worker *worker, struct listener **listener, struct strea
 int worker_run(const struct worker_options *options)
 {
 	struct worker worker = { .settings = options->settings };
+	struct opening opening = { .worker = &worker };
 	struct listener *listener = NULL;
 	struct stream *parent = NULL;
 	pthread_t thread;
@@ -206,7 +206,7 @@ int worker_run(const struct worker_options *options)
 	bool is_opening = false;
 	signal(SIGPIPE, SIG_IGN); /* a gateway that closes a connection is an error value, not the end */
 	if (!error) {
-		error = start_opening(&worker, &thread);
+		error = start_opening(&opening, &thread);
 		is_opening = !error;
 	}
 	if (error)
@@ -214,7 +214,7 @@ int worker_run(const struct worker_options *options)
 	else
 		loop_run(worker.loop);
 	if (is_opening)
-		pthread_join(thread, NULL);
+		end_opening(&opening, thread);
 	bool has_failed = error || worker.load.state == ENGINE_FAILED;
 	stop(&worker, &listener, &parent);
 	return has_failed ? EXIT_MODEL : 0;

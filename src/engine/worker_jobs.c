@@ -135,9 +135,9 @@ void worker_report(struct worker *worker)
 
 static void start_listening(struct job *job)
 {
+	worker_report(job->worker); /* to the others; the new one gets what is current below */
 	job->is_listener = true;
 	http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
-	worker_report(job->worker);
 	send_report(job);
 }
 

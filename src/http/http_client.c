@@ -68,14 +68,16 @@ static void end_call(struct http_call *call, enum error why)
 	const struct http_call_events *events = call->events;
 	void *owner = call->owner;
 	struct http_pool *pool = call->pool;
-	bool keep = why == OK && call->keep_alive && call->input.len == 0 && pool->idle_count < pool->settings.idle_max;
+	/* Not with bytes of the request still on their way: the server answered early, and who knows what it does with the rest. */
+	bool keep = why == OK && call->keep_alive && call->input.len == 0 && stream_queued_bytes(call->stream) == 0 &&
+	            pool->idle_count < pool->settings.idle_max;
 	call->events = NULL;
 	if (keep) {
 		call->next_idle = pool->idle;
 		pool->idle = call;
 		pool->idle_count++;
-		stream_resume(call->stream);
 		timer_start_after(&call->timer, pool->settings.idle_ns);
+		stream_resume(call->stream); /* last: a failure frees the call */
 	} else {
 		free_call(call);
 	}

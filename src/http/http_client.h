@@ -22,7 +22,7 @@ struct http_call_events {
 	void (*on_head)(void *owner, const struct http_head *head);
 	/* A piece of the body, unchunked; borrowed for the call. May cancel, pause. */
 	void (*on_body)(void *owner, struct span data);
-	/* The last callback; the call is freed after it. OK: the response is complete by its framing. ERROR_SYNTAX: the upstream broke
+	/* The last callback; the call is already freed. OK: the response is complete by its framing. ERROR_SYNTAX: the upstream broke
 	 * the protocol. Else why the connection failed. */
 	void (*on_end)(void *owner, enum error why);
 };

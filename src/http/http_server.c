@@ -33,12 +33,14 @@ struct http_exchange {
 	struct http_exchange *next;
 	struct stream *stream;
 	void *owner; /* borrowed; NULL between requests */
-	struct timer idle;
+	struct timer timer; /* between requests: idle for too long; in one: read on in the next turn */
 	enum state state;
 	enum response response;
 	bool gone;
 	bool is_processing; /* process_input is on the stack: it continues, nobody else starts it */
 	bool close_after;
+	bool is_broken; /* a piece of the response was lost: what is left must not look complete */
+	bool is_bodiless;
 	bool is_chunked_response;
 	int64_t begin_ns;
 	size_t scanned;
@@ -82,7 +84,7 @@ static void unlink_and_free(struct http_exchange *exchange)
 	if (exchange->next)
 		exchange->next->previous = exchange->previous;
 	count_connection(server, -1);
-	timer_stop(&exchange->idle);
+	timer_stop(&exchange->timer);
 	stream_close(&exchange->stream);
 	bytes_fini(&exchange->input);
 	bytes_fini(&exchange->head_storage);
@@ -186,7 +188,7 @@ static void read_body(struct http_exchange *exchange)
 
 static void begin(struct http_exchange *exchange)
 {
-	timer_stop(&exchange->idle);
+	timer_stop(&exchange->timer);
 	exchange->begin_ns = loop_now_ns(exchange->server->loop);
 	exchange->owner = exchange->server->events->on_begin(exchange->server->context, exchange);
 	exchange->state = STATE_HEAD;
@@ -263,9 +265,13 @@ static void on_drain(void *owner)
 
 static const struct stream_events stream_events = { .on_read = on_read, .on_close = on_close, .on_drain = on_drain };
 
-static void on_idle(struct timer *timer)
+static void on_timer(struct timer *timer)
 {
-	unlink_and_free(container_of(timer, struct http_exchange, idle));
+	struct http_exchange *exchange = container_of(timer, struct http_exchange, timer);
+	if (!exchange->owner)
+		unlink_and_free(exchange);
+	else if (!exchange->gone)
+		process_input(exchange);
 }
 
 /* ---- the server ---- */
@@ -326,8 +332,8 @@ void http_server_adopt(struct http_server *server, int fd)
 		server->first->previous = exchange;
 	server->first = exchange;
 	count_connection(server, 1);
-	timer_init(&exchange->idle, server->loop, on_idle);
-	timer_start_after(&exchange->idle, server->settings.idle_ns);
+	timer_init(&exchange->timer, server->loop, on_timer);
+	timer_start_after(&exchange->timer, server->settings.idle_ns);
 }
 
 /* ---- the request ---- */
@@ -344,11 +350,25 @@ int64_t http_exchange_begin_ns(const struct http_exchange *exchange)
 	return exchange->begin_ns;
 }
 
+/* What cannot be written any more shows as HTTP_EVENT_GONE. */
+static void write_pieces(struct http_exchange *exchange, const struct span *pieces, size_t count)
+{
+	if (exchange->gone || exchange->is_broken)
+		return;
+	if (stream_write_spans(exchange->stream, pieces, count) == ERROR_MEMORY)
+		exchange->is_broken = true;
+}
+
+static bool announces_body(const struct http_head *head)
+{
+	return head->body == HTTP_BODY_CHUNKED || head->content_length > 0;
+}
+
 enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t limit_bytes)
 {
 	MUST(exchange->state == STATE_WAITING);
 	exchange->body_limit = limit_bytes;
-	if (exchange->head.body == HTTP_BODY_NONE) {
+	if (!announces_body(&exchange->head)) {
 		exchange->state = STATE_COMPLETE;
 		return OK;
 	}
@@ -358,9 +378,12 @@ enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t li
 	}
 	http_chunked_init(&exchange->chunked);
 	exchange->state = STATE_BODY;
+	/* The bytes may all be here, and none come any more that would make us read them. */
+	if (exchange->input.len && !exchange->is_processing)
+		timer_start_at(&exchange->timer, 0);
 	if (exchange->head.expect_continue && exchange->input.len == 0 && !exchange->gone) {
 		struct span interim = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-		return stream_write(exchange->stream, interim.at, interim.len);
+		write_pieces(exchange, &interim, 1);
 	}
 	return OK;
 }
@@ -405,44 +428,52 @@ static const char *current_date(struct http_server *server)
 	return server->date;
 }
 
-/* What cannot be written any more shows as HTTP_EVENT_GONE. */
-static void write_pieces(struct http_exchange *exchange, const struct span *pieces, size_t count)
+static bool is_head_request(const struct http_exchange *exchange)
 {
-	if (exchange->gone)
-		return;
-	if (stream_write_spans(exchange->stream, pieces, count) == ERROR_MEMORY)
-		exchange->close_after = true;
+	return http_exchange_head(exchange) && span_is(exchange->head.method, "HEAD");
+}
+
+/* An unread rest of the request can't be told from the next one. */
+static bool has_unread_rest(const struct http_exchange *exchange)
+{
+	if (exchange->state == STATE_WAITING)
+		return announces_body(&exchange->head);
+	return exchange->state != STATE_COMPLETE;
 }
 
 static void begin_response_head(struct http_exchange *exchange, struct bytes *out, int status, struct span headers)
 {
 	MUST(exchange->response == RESPONSE_NONE);
-	/* An unread rest of the request can't be told from the next one. */
-	if (exchange->state != STATE_COMPLETE || exchange->server->draining)
+	if (has_unread_rest(exchange) || exchange->server->draining)
 		exchange->close_after = true;
+	exchange->is_bodiless = is_head_request(exchange) || status == 204 || status == 304;
 	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status),
 	             current_date(exchange->server));
 	bytes_append_span(out, headers);
 	if (exchange->close_after)
 		bytes_append_text(out, "connection: close\r\n");
+	else if (exchange->head.minor_version == 0)
+		bytes_append_text(out, "connection: keep-alive\r\n");
 }
 
-static bool is_head_request(const struct http_exchange *exchange)
+static void write_head(struct http_exchange *exchange, struct bytes *head, struct span body)
 {
-	return http_exchange_head(exchange) && span_is(exchange->head.method, "HEAD");
+	struct span pieces[2] = { bytes_span(head), exchange->is_bodiless ? (struct span){ 0 } : body };
+	if (!bytes_ok(head))
+		exchange->is_broken = true;
+	write_pieces(exchange, pieces, 2);
+	bytes_fini(head);
 }
 
 void http_respond(struct http_exchange *exchange, int status, struct span headers, struct span body)
 {
 	struct bytes head = { 0 };
 	begin_response_head(exchange, &head, status, headers);
-	bytes_printf(&head, "content-length: %zu\r\n\r\n", body.len);
-	struct span pieces[2] = { bytes_span(&head), is_head_request(exchange) ? (struct span){ 0 } : body };
-	write_pieces(exchange, pieces, 2);
+	if (status != 204) /* RFC 9110, 8.6 */
+		bytes_printf(&head, "content-length: %zu\r\n", body.len);
+	bytes_append_text(&head, "\r\n");
+	write_head(exchange, &head, body);
 	exchange->response = RESPONSE_DONE;
-	if (!bytes_ok(&head))
-		exchange->close_after = true;
-	bytes_fini(&head);
 }
 
 void http_respond_start(struct http_exchange *exchange, int status, struct span headers)
@@ -454,16 +485,14 @@ void http_respond_start(struct http_exchange *exchange, int status, struct span 
 		exchange->close_after = true;
 	begin_response_head(exchange, &head, status, headers);
 	bytes_append_text(&head, exchange->is_chunked_response ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
-	struct span piece = bytes_span(&head);
-	write_pieces(exchange, &piece, 1);
+	write_head(exchange, &head, (struct span){ 0 });
 	exchange->response = RESPONSE_OPEN;
-	bytes_fini(&head);
 }
 
 void http_respond_write(struct http_exchange *exchange, struct span data)
 {
 	MUST(exchange->response == RESPONSE_OPEN);
-	if (data.len == 0)
+	if (data.len == 0 || exchange->is_bodiless)
 		return;
 	if (!exchange->is_chunked_response) {
 		write_pieces(exchange, &data, 1);
@@ -479,7 +508,7 @@ void http_respond_finish(struct http_exchange *exchange)
 {
 	MUST(exchange->response == RESPONSE_OPEN);
 	struct span end = SPAN("0\r\n\r\n");
-	if (exchange->is_chunked_response)
+	if (exchange->is_chunked_response && !exchange->is_bodiless)
 		write_pieces(exchange, &end, 1);
 	exchange->response = RESPONSE_DONE;
 }
@@ -510,7 +539,7 @@ static void await_next_request(struct http_exchange *exchange)
 	release_buffer(&exchange->body);
 	if (exchange->input.len == 0) {
 		release_buffer(&exchange->input);
-		timer_start_after(&exchange->idle, exchange->server->settings.idle_ns);
+		timer_start_after(&exchange->timer, exchange->server->settings.idle_ns);
 	}
 	process_input(exchange);
 }
@@ -520,8 +549,8 @@ void http_exchange_end(struct http_exchange **exchange_slot)
 	struct http_exchange *exchange = *exchange_slot;
 	*exchange_slot = NULL;
 	exchange->owner = NULL;
-	bool is_whole = exchange->response == RESPONSE_DONE;
-	if (!exchange->gone && is_whole && !exchange->close_after) {
+	bool is_whole = exchange->response == RESPONSE_DONE && !exchange->is_broken;
+	if (!exchange->gone && is_whole && !exchange->close_after && !exchange->server->draining) {
 		await_next_request(exchange);
 		return;
 	}

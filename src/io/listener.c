@@ -66,7 +66,8 @@ static void remove_stale_socket(const struct sockaddr_un *name)
 	struct stat status;
 	if (lstat(name->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
 		return;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Non-blocking: somebody listens there who doesn't accept. */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (const struct sockaddr *)name, sizeof(*name)) != 0 && errno == ECONNREFUSED)
@@ -160,7 +161,7 @@ void listener_close(struct listener **listener_slot)
 	if (!listener)
 		return;
 	*listener_slot = NULL;
-	timer_stop(&listener->retry);
+	listener_pause(listener); /* also ends a round of accepting that we are called from */
 	if (listener->address.kind == ADDRESS_UNIX)
 		unlink(listener->address.path);
 	uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
@@ -168,6 +169,7 @@ void listener_close(struct listener **listener_slot)
 
 void listener_pause(struct listener *listener)
 {
+	timer_stop(&listener->retry);
 	listener->paused = true;
 	uv_poll_stop(&listener->poll);
 }

@@ -5,6 +5,7 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -52,10 +53,12 @@ static void on_wake(uv_async_t *wake)
 
 static void run_timers(struct loop *loop)
 {
-	loop->now_ns = clock_now_ns();
+	/* One bound for the whole turn: a timer that is started again inside fire waits for the next one (see timer_start_at). */
+	const int64_t until_ns = clock_now_ns();
+	loop->now_ns = loop->fired_ns = until_ns;
 	for (;;) {
 		struct heap_node *node = heap_peek(&loop->timers);
-		if (!node || node->key > loop->now_ns)
+		if (!node || node->key > until_ns)
 			return;
 		heap_remove(&loop->timers, node);
 		struct timer *timer = container_of(node, struct timer, node);
@@ -101,12 +104,15 @@ enum error loop_new(struct loop **out)
 	struct loop *loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return ERROR_MEMORY;
+	/* libuv writes with write(2): without this, a client that leaves early ends the process. */
+	signal(SIGPIPE, SIG_IGN);
 	int status = uv_loop_init(&loop->uv);
 	if (status < 0) {
 		free(loop);
 		return loop_error(status);
 	}
 	loop->alarm_ns = NS_NEVER;
+	loop->fired_ns = INT64_MIN;
 	loop->now_ns = clock_now_ns();
 	heap_init(&loop->timers);
 	MUST(uv_mutex_init(&loop->lock) == 0);
@@ -122,17 +128,16 @@ enum error loop_new(struct loop **out)
 	return OK;
 }
 
-/* Only signals.c leaves its handles to us; there the handle is the start of the allocation. */
-static void free_signal(uv_handle_t *handle)
-{
-	free(handle);
-}
-
 static void close_handle(uv_handle_t *handle, void *argument)
 {
+	const struct loop_orphan *orphan = uv_handle_get_data(handle);
 	(void)argument;
-	if (!uv_is_closing(handle))
-		uv_close(handle, handle->type == UV_SIGNAL ? free_signal : NULL);
+	if (uv_is_closing(handle))
+		return;
+	if (orphan)
+		orphan->close(handle);
+	else
+		uv_close(handle, NULL);
 }
 
 void loop_free(struct loop **loop_slot)
@@ -216,7 +221,7 @@ void timer_start_at(struct timer *timer, int64_t due_ns)
 	heap_remove(timers, &timer->node);
 	if (due_ns == NS_NEVER)
 		return;
-	timer->node.key = due_ns;
+	timer->node.key = max_ll(due_ns, timer->loop->fired_ns + 1);
 	/* A few dozen bytes refused by the allocator here leave no way to keep time at all. */
 	MUST(heap_push(timers, &timer->node) == OK);
 }

@@ -13,11 +13,12 @@
 
 struct loop;
 
-/* ERROR_MEMORY or ERROR_IO (descriptors exhausted). */
+/* Makes the process ignore SIGPIPE. ERROR_MEMORY; ERROR_LIMIT or ERROR_IO (descriptors exhausted). */
 enum error loop_new(struct loop **out);
-/* The loop must not be running; what was made on it must be closed. Sets *loop to NULL. */
+/* The loop must not be running; what was made on it must be closed. Posts that have not run are dropped; signals, lingering streams and
+ * released processes end here. Sets *loop to NULL. */
 void loop_free(struct loop **loop);
-/* Runs until loop_stop; then closes what is still open on it. */
+/* Runs until loop_stop; once stopped, a loop does not run again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* The time of this turn, monotonic ns: cheap, the same for everything that happens in a turn. */
@@ -39,7 +40,7 @@ struct timer {
 
 /* fire runs on the loop, once per start; container_of leads to the owner. */
 void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct timer *timer));
-/* (Re)arms for an absolute time; a time in the past fires in the next turn; NS_NEVER stops. */
+/* (Re)arms for an absolute time; a time in the past fires in the next turn, also when started inside fire; NS_NEVER stops. */
 void timer_start_at(struct timer *timer, int64_t due_ns);
 void timer_start_after(struct timer *timer, int64_t delay_ns);
 /* Afterwards fire isn't called, and the memory may go. */

@@ -10,6 +10,12 @@
 
 struct posted;
 
+/* A handle that nobody outside io/ can close any more (a released process, a stream that lingers) has one of these as its data, so that
+ * loop_free can. */
+struct loop_orphan {
+	void (*close)(uv_handle_t *handle);
+};
+
 struct loop {
 	uv_loop_t uv;
 	uv_async_t wake;
@@ -18,6 +24,7 @@ struct loop {
 	struct heap timers; /* struct timer.node */
 	int64_t alarm_ns;   /* what alarm is armed for; NS_NEVER when it isn't */
 	int64_t now_ns;
+	int64_t fired_ns; /* timers due by then have had their turn */
 	void (*turn_end)(void *argument);
 	void *turn_argument;
 	bool stopping;        /* loop thread only */

@@ -15,12 +15,29 @@ struct process {
 	unsigned handles_open;
 };
 
-static void on_handle_closed(uv_handle_t *handle)
+static void free_unless_open(struct process *process)
 {
-	struct process *process = uv_handle_get_data(handle);
 	if (--process->handles_open == 0)
 		free(process);
 }
+
+static void on_process_closed(uv_handle_t *handle)
+{
+	free_unless_open(container_of(handle, struct process, uv));
+}
+
+static void on_input_closed(uv_handle_t *handle)
+{
+	free_unless_open(container_of(handle, struct process, input));
+}
+
+/* The loop ends before a released child does. */
+static void close_process(uv_handle_t *handle)
+{
+	uv_close(handle, on_process_closed);
+}
+
+static const struct loop_orphan orphan = { .close = close_process };
 
 static void on_child_exit(uv_process_t *handle, int64_t exit_status, int term_signal)
 {
@@ -29,7 +46,7 @@ static void on_child_exit(uv_process_t *handle, int64_t exit_status, int term_si
 	if (process->exited)
 		process->exited(process->owner, (int)exit_status, term_signal);
 	else
-		uv_close((uv_handle_t *)&process->uv, on_handle_closed);
+		uv_close((uv_handle_t *)&process->uv, on_process_closed);
 }
 
 enum error process_start(struct loop *loop, const char *const *arguments, process_exited *exited, void *owner,
@@ -54,14 +71,13 @@ enum error process_start(struct loop *loop, const char *const *arguments, proces
 		.exit_cb = on_child_exit,
 	};
 	int status = uv_spawn(&loop->uv, &process->uv, &options);
-	uv_handle_set_data((uv_handle_t *)&process->uv, process);
-	uv_handle_set_data((uv_handle_t *)&process->input, process);
+	uv_handle_set_data((uv_handle_t *)&process->uv, (void *)(uintptr_t)&orphan);
 	process->handles_open = 2;
 	if (status < 0) {
 		/* uv_spawn leaves an initialised handle behind, also when it fails. */
 		process->exited = NULL;
-		uv_close((uv_handle_t *)&process->uv, on_handle_closed);
-		uv_close((uv_handle_t *)&process->input, on_handle_closed);
+		uv_close((uv_handle_t *)&process->uv, on_process_closed);
+		uv_close((uv_handle_t *)&process->input, on_input_closed);
 		return loop_error(status);
 	}
 	*out = process;
@@ -86,7 +102,7 @@ void process_release(struct process **process_slot)
 		return;
 	*process_slot = NULL;
 	process->exited = NULL;
-	uv_close((uv_handle_t *)&process->input, on_handle_closed);
+	uv_close((uv_handle_t *)&process->input, on_input_closed);
 	if (process->has_exited)
-		uv_close((uv_handle_t *)&process->uv, on_handle_closed);
+		uv_close((uv_handle_t *)&process->uv, on_process_closed);
 }

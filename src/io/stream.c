@@ -27,13 +27,19 @@ struct stream {
 	size_t queued;
 	bool reading;
 	bool paused;
+	bool ended;         /* the other side's end, or an error, was reported */
 	bool shutting_down; /* the owner let go, queued bytes still go out */
+	bool shut_down;     /* ... and are all out */
 	bool closing;
-	unsigned holds; /* lookups under way */
+	bool closed;       /* libuv has let go of the handle */
+	bool is_reopening; /* the handle is closed to be opened anew, for the next of candidates */
+	unsigned holds;    /* lookups under way */
 	struct timer linger;
 	uv_connect_t connect;
 	uv_shutdown_t shutdown;
 	uv_getaddrinfo_t lookup;
+	struct addrinfo *candidates; /* what the lookup found, owned; NULL once connected */
+	struct addrinfo *next_candidate;
 	struct address address;
 };
 
@@ -46,14 +52,16 @@ struct queued_write {
 
 static void free_if_unused(struct stream *stream)
 {
-	if (stream->holds == 0 && stream->closing && uv_handle_get_data(&stream->uv.handle) == NULL)
-		free(stream);
+	if (stream->holds || !stream->closed)
+		return;
+	uv_freeaddrinfo(stream->candidates);
+	free(stream);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
 	struct stream *stream = container_of(handle, struct stream, uv.handle);
-	uv_handle_set_data(handle, NULL);
+	stream->closed = true;
 	free_if_unused(stream);
 }
 
@@ -66,15 +74,38 @@ static void close_handle(struct stream *stream)
 	timer_stop(&stream->linger);
 	if (stream->holds)
 		uv_cancel((uv_req_t *)&stream->lookup);
-	uv_close(&stream->uv.handle, on_handle_closed);
+	if (!stream->is_reopening)
+		uv_close(&stream->uv.handle, on_handle_closed);
 }
 
+/* The loop is freed under a stream that lingers. */
+static void close_orphan(uv_handle_t *handle)
+{
+	close_handle(container_of(handle, struct stream, uv.handle));
+}
+
+static const struct loop_orphan orphan = { .close = close_orphan };
+
+static void stop_reading(struct stream *stream)
+{
+	if (stream->reading)
+		uv_read_stop(&stream->uv.stream);
+	stream->reading = false;
+}
+
+/* Once: a broken connection shows in every write under way, and in reading, too. */
 static void report_end(struct stream *stream, enum error why)
 {
-	if (stream->shutting_down)
-		close_handle(stream);
-	else if (stream->events)
+	bool is_first = !stream->ended;
+	stream->ended = true;
+	stop_reading(stream);
+	if (stream->shutting_down) {
+		/* The other side may have said all it wants to and still read what is queued. */
+		if (why != ERROR_CLOSED || stream->shut_down)
+			close_handle(stream);
+	} else if (is_first && stream->events) {
 		stream->events->on_close(stream->owner, why);
+	}
 }
 
 static void on_buffer_wanted(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
@@ -91,8 +122,6 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 		return;
 	loop_refresh_now_ns(stream->loop);
 	if (count < 0) {
-		uv_read_stop(handle);
-		stream->reading = false;
 		report_end(stream, loop_error((int)count));
 	} else if (stream->events && !stream->shutting_down) {
 		stream->events->on_read(stream->owner, buffer->base, (size_t)count);
@@ -101,7 +130,7 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 
 static enum error start_reading(struct stream *stream)
 {
-	if (stream->reading || stream->paused)
+	if (stream->reading || stream->paused || stream->ended)
 		return OK;
 	int status = uv_read_start(&stream->uv.stream, on_buffer_wanted, on_read);
 	stream->reading = status == 0;
@@ -120,7 +149,7 @@ static struct stream *new_stream(struct loop *loop, bool is_unix, const struct s
 		return NULL;
 	int status = is_unix ? uv_pipe_init(&loop->uv, &stream->uv.pipe, 0) : uv_tcp_init(&loop->uv, &stream->uv.tcp);
 	MUST(status == 0);
-	uv_handle_set_data(&stream->uv.handle, stream);
+	uv_handle_set_data(&stream->uv.handle, (void *)(uintptr_t)&orphan);
 	stream->loop = loop;
 	stream->events = events;
 	stream->owner = owner;
@@ -132,7 +161,13 @@ enum error stream_adopt(struct loop *loop, int fd, const struct stream_events *e
 {
 	struct sockaddr_storage name;
 	socklen_t name_len = sizeof(name);
-	bool is_unix = getsockname(fd, (struct sockaddr *)&name, &name_len) == 0 && name.ss_family == AF_UNIX;
+	bool is_socket = getsockname(fd, (struct sockaddr *)&name, &name_len) == 0;
+	bool is_unix = is_socket ? name.ss_family == AF_UNIX : uv_guess_handle(fd) == UV_NAMED_PIPE;
+	/* What can't be waited for (a file, /dev/null) would end the process inside libuv. */
+	if (!is_socket && !is_unix) {
+		close(fd);
+		return ERROR_UNSUPPORTED;
+	}
 	struct stream *stream = new_stream(loop, is_unix, events, owner);
 	if (!stream) {
 		close(fd);
@@ -155,15 +190,57 @@ enum error stream_adopt(struct loop *loop, int fd, const struct stream_events *e
 	return OK;
 }
 
+static void on_connected(uv_connect_t *request, int status);
+
+static void connect_next(struct stream *stream);
+
+static void on_closed_for_next(uv_handle_t *handle)
+{
+	struct stream *stream = container_of(handle, struct stream, uv.handle);
+	stream->is_reopening = false;
+	if (stream->closing) {
+		on_handle_closed(handle);
+		return;
+	}
+	MUST(uv_tcp_init(&stream->loop->uv, &stream->uv.tcp) == 0);
+	uv_handle_set_data(&stream->uv.handle, (void *)(uintptr_t)&orphan);
+	connect_next(stream);
+}
+
+/* A name may have several addresses (localhost: ::1 and 127.0.0.1), and the server may listen on one of them only. A handle that failed to
+ * connect can't try again, so it is closed and opened anew. */
+static void fail_connecting(struct stream *stream, enum error why)
+{
+	if (!stream->next_candidate) {
+		report_end(stream, why);
+		return;
+	}
+	stream->is_reopening = true;
+	uv_close(&stream->uv.handle, on_closed_for_next);
+}
+
+static void connect_next(struct stream *stream)
+{
+	const struct addrinfo *candidate = stream->next_candidate;
+	stream->next_candidate = candidate->ai_next;
+	int status = uv_tcp_connect(&stream->connect, &stream->uv.tcp, candidate->ai_addr, on_connected);
+	if (status < 0)
+		fail_connecting(stream, loop_error(status));
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
 	struct stream *stream = container_of(request, struct stream, connect);
 	if (stream->closing)
 		return;
 	loop_refresh_now_ns(stream->loop);
-	enum error error = loop_error(status);
-	if (!error)
-		error = start_reading(stream);
+	if (status < 0) {
+		fail_connecting(stream, loop_error(status));
+		return;
+	}
+	uv_freeaddrinfo(stream->candidates);
+	stream->candidates = stream->next_candidate = NULL;
+	enum error error = start_reading(stream);
 	if (error) {
 		report_end(stream, error);
 		return;
@@ -183,10 +260,10 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
 		free_if_unused(stream);
 		return;
 	}
+	stream->candidates = stream->next_candidate = found;
 	if (status == 0)
-		status = uv_tcp_connect(&stream->connect, &stream->uv.tcp, found->ai_addr, on_connected);
-	uv_freeaddrinfo(found);
-	if (status < 0)
+		connect_next(stream);
+	else
 		report_end(stream,
 		           status <= UV_EAI_ADDRFAMILY && status >= UV_EAI_SOCKTYPE ? ERROR_NOT_FOUND : loop_error(status));
 }
@@ -238,7 +315,8 @@ void stream_close(struct stream **stream)
 static void on_shut_down(uv_shutdown_t *request, int status)
 {
 	struct stream *stream = container_of(request, struct stream, shutdown);
-	if (status < 0 && !stream->closing)
+	stream->shut_down = true;
+	if (status < 0 || stream->ended)
 		close_handle(stream);
 }
 
@@ -265,7 +343,7 @@ static void on_written(uv_write_t *request, int status)
 	struct stream *stream = write->stream;
 	stream->queued -= write->len;
 	free(write);
-	if (stream->closing)
+	if (stream->closing || stream->is_reopening)
 		return;
 	loop_refresh_now_ns(stream->loop);
 	if (status < 0)
@@ -332,9 +410,7 @@ size_t stream_queued_bytes(const struct stream *stream)
 void stream_pause(struct stream *stream)
 {
 	stream->paused = true;
-	if (stream->reading)
-		uv_read_stop(&stream->uv.stream);
-	stream->reading = false;
+	stop_reading(stream);
 }
 
 void stream_resume(struct stream *stream)

@@ -223,7 +223,7 @@ static void write_histogram(const struct metrics *metrics, const struct metric_r
 	}
 	bytes_printf(out, "penstock_%s_sum", row->name);
 	write_labels(metrics, row, values, NULL, out);
-	bytes_printf(out, " %.9g\npenstock_%s_count", (double)sum_cell(metrics, cell + BUCKETS) * row->scale, row->name);
+	bytes_printf(out, " %.15g\npenstock_%s_count", (double)sum_cell(metrics, cell + BUCKETS) * row->scale, row->name);
 	write_labels(metrics, row, values, NULL, out);
 	bytes_printf(out, " %lld\n", (long long)count);
 }
@@ -237,7 +237,7 @@ static void write_value(const struct metrics *metrics, const struct metric_row *
 	if (row->scale == 1)
 		bytes_printf(out, " %lld\n", (long long)value);
 	else
-		bytes_printf(out, " %.9g\n", (double)value * row->scale);
+		bytes_printf(out, " %.15g\n", (double)value * row->scale);
 }
 
 void metrics_write(const struct metrics *metrics, struct bytes *out)

@@ -265,6 +265,8 @@ void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, 
 bool trace_find(struct trace *trace, struct span id, struct bytes *out)
 {
 	struct record *found = NULL;
+	if (id.len > TRACE_ID_BYTES - 1)
+		id.len = TRACE_ID_BYTES - 1;
 	pthread_mutex_lock(&trace->lock);
 	for (uint32_t i = 0; i < trace->capacity; i++) {
 		struct record *record = &trace->records[i];

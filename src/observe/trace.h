@@ -66,14 +66,14 @@ struct trace_handle trace_begin(struct trace *trace, struct span id, int64_t beg
 /* More than TRACE_EVENTS_MAX are counted, not kept. */
 void trace_event(struct trace *trace, struct trace_handle handle, enum trace_event_kind kind, int64_t now_ns, int64_t a,
                  int64_t b);
-/* The request went into another stage: the time since the last call is `stage`'s. */
+/* Adds to the time of a stage. */
 void trace_stage(struct trace *trace, struct trace_handle handle, uint32_t stage, int64_t spent_ns);
 /* Closes the record, and appends its access log line (one JSON object) to *log_line. */
 void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, const struct trace_facts *facts,
                struct bytes *log_line);
 /* Time spent in a stage so far, ns; 0 for a stale handle. */
 int64_t trace_stage_ns(struct trace *trace, struct trace_handle handle, uint32_t stage);
-/* Appends the newest record of that id as a JSON object; false when there is none. Any thread. */
+/* Appends the newest record of that id (cut as in trace_begin) as a JSON object; false when there is none. Any thread. */
 bool trace_find(struct trace *trace, struct span id, struct bytes *out);
 
 #endif

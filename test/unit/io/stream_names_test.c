@@ -1,0 +1,99 @@
+/* A name with several addresses: they are tried in turn. This program answers the lookups of "many.test" itself; every other name goes to the
+ * C library. */
+#include "io/stream.h"
+
+#include "end.h"
+
+#include <dlfcn.h>
+#include <netdb.h>
+
+#include "base/macros.h"
+
+/* Tried in this order; only the last has a listener. */
+static const char *const addresses[] = { "127.0.0.3", "127.0.0.2", "127.0.0.1" };
+
+typedef int lookup(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
+                   struct addrinfo **restrict out);
+
+int getaddrinfo(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict out)
+{
+	lookup *real = (lookup *)(uintptr_t)dlsym(RTLD_NEXT, "getaddrinfo");
+	if (name == NULL || strcmp(name, "many.test") != 0)
+		return real(name, service, hints, out);
+	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+		const int status = real(addresses[i], service, hints, out);
+		if (status != 0)
+			return status;
+		out = &(*out)->ai_next;
+	}
+	return 0;
+}
+
+static struct address many(uint16_t port)
+{
+	struct address address = { .kind = ADDRESS_TCP, .host = "many.test", .port = port };
+	return address;
+}
+
+START_TEST(the_address_that_answers_is_found)
+{
+	struct loop *loop = new_loop();
+	struct end end = { 0 };
+	uint16_t port = 0;
+	const int listening = listen_tcp(AF_INET, &port);
+	const struct address address = many(port);
+	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	run_until(loop, end.opens + end.closes > 0);
+	ck_assert(end.opens == 1 && end.closes == 0);
+	struct peer peer = { .fd = accept(listening, NULL, NULL) };
+	ck_error_is(stream_write(end.stream, "ping", 4), OK);
+	run_until(loop, peer_pull(&peer) == 4);
+	peer_close(&peer);
+	run_until(loop, end.closes == 1);
+	ck_error_is(end.why, ERROR_CLOSED);
+	end_close(&end);
+	close(listening);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(none_answers)
+{
+	struct loop *loop = new_loop();
+	struct end end = { 0 };
+	uint16_t port = 0;
+	close(listen_tcp(AF_INET, &port));
+	const struct address address = many(port);
+	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	run_until(loop, end.closes == 1);
+	run_turns(loop, 10);
+	ck_assert(end.opens == 0 && end.closes == 1);
+	ck_error_is(end.why, ERROR_REFUSED);
+	end_close(&end);
+	loop_free(&loop);
+}
+END_TEST
+
+/* At any moment: in the lookup, between two addresses, with the connection up. */
+START_TEST(closing_at_any_turn)
+{
+	struct loop *loop = new_loop();
+	uint16_t port = 0;
+	const int listening = listen_tcp(AF_INET, &port);
+	const struct address address = many(port);
+	for (int turns = 0; turns < 40; turns++) {
+		struct end end = { 0 };
+		ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+		for (int turn = 0; turn < turns && !end.opens; turn++)
+			uv_run(&loop->uv, UV_RUN_ONCE);
+		end_close(&end);
+		ck_assert_int_eq(end.closes, 0);
+		close(accept(listening, NULL, NULL));
+	}
+	loop_free(&loop);
+	close(listening);
+}
+END_TEST
+
+UNIT_MAIN("io/stream_names", the_address_that_answers_is_found, none_answers, closing_at_any_turn)
