@@ -316,6 +316,11 @@ void http_server_drain(struct http_server *server)
 	close_idle(server);
 }
 
+unsigned http_server_connections(const struct http_server *server)
+{
+	return server->connections;
+}
+
 void http_server_adopt(struct http_server *server, int fd)
 {
 	struct http_exchange *exchange = calloc(1, sizeof(*exchange));

@@ -47,6 +47,8 @@ void http_server_free(struct http_server **server);
 void http_server_adopt(struct http_server *server, int fd);
 /* From now on every response says "connection: close", and idle connections end. */
 void http_server_drain(struct http_server *server);
+/* Connections open now. */
+unsigned http_server_connections(const struct http_server *server);
 
 /* ---- the request ---- */
 

@@ -123,8 +123,12 @@ static size_t step(struct desk *desk)
 static void carry_out(struct desk *desk, const struct order *order)
 {
 	struct request *request = request_find(desk->services, order->request);
-	if (!request)
-		return; /* it has ended, and said so: control has its event already or gets it this turn */
+	if (!request) {
+		/* It ended in the turn that it arrived in, before it knew its ticket; later ones have said so themselves. */
+		if (order->kind == ORDER_PREPARE)
+			desk_add(desk, &(struct event){ .kind = EVENT_GONE, .request = order->request, .ticket = order->ticket });
+		return;
+	}
 	request->order = *order;
 	if (order->kind == ORDER_PREPARE)
 		request->ticket = order->ticket;
