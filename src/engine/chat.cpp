@@ -30,7 +30,8 @@ struct chat_prompt {
 	bool is_broken = false;
 };
 
-namespace {
+namespace
+{
 
 struct span span_of_string(const std::string &text)
 {
@@ -188,11 +189,13 @@ void emit_delta(const common_chat_msg_diff &diff, struct chat_prompt *prompt,
 
 } // namespace
 
-extern "C" enum error chat_templates_open(const struct llama_model *model, struct span override, struct chat_templates **out,
-                                          struct bytes *fault)
+extern "C" enum error chat_templates_open(const struct llama_model *model, struct span override,
+                                          struct chat_templates **out, struct bytes *fault)
 {
 	return guarded(fault, ERROR_MODEL, [&] {
-		auto *templates = new chat_templates{ common_chat_templates_init(model, std::string(override.at ? override.at : "", override.len)), model };
+		auto *templates = new chat_templates{
+			common_chat_templates_init(model, std::string(override.at ? override.at : "", override.len)), model
+		};
 		*out = templates;
 		return OK;
 	});
@@ -204,7 +207,8 @@ extern "C" void chat_templates_close(struct chat_templates **templates)
 	*templates = nullptr;
 }
 
-extern "C" enum error chat_render(struct chat_templates *templates, struct span body, struct chat_prompt **out, struct bytes *fault)
+extern "C" enum error chat_render(struct chat_templates *templates, struct span body, struct chat_prompt **out,
+                                  struct bytes *fault)
 {
 	return guarded(fault, ERROR_SYNTAX, [&] {
 		common_json json = common_json::parse(std::string(body.at, body.len));
@@ -221,7 +225,8 @@ extern "C" enum error chat_render(struct chat_templates *templates, struct span 
 		if (!prompt->params.parser.empty())
 			prompt->parser.parser.load(prompt->params.parser);
 		/* A grammar may allow fences around the JSON, which the parser takes off. */
-		prompt->needs_parse = prompt->parser.parse_tool_calls || prompt->params.supports_thinking || !prompt->params.grammar.empty();
+		prompt->needs_parse =
+			prompt->parser.parse_tool_calls || prompt->params.supports_thinking || !prompt->params.grammar.empty();
 		const llama_vocab *vocab = llama_model_get_vocab(templates->model);
 		for (const std::string &text : prompt->params.preserved_tokens) {
 			const auto ids = common_tokenize(vocab, text, false, true);
@@ -286,10 +291,11 @@ extern "C" enum error chat_prompt_grammar(const struct chat_prompt *prompt, cons
 		std::vector<const char *> pattern_texts;
 		for (const std::string &pattern : patterns)
 			pattern_texts.push_back(pattern.c_str());
-		struct llama_sampler *sampler = params.grammar_lazy
-			? llama_sampler_init_grammar_lazy_patterns(vocab, params.grammar.c_str(), "root", pattern_texts.data(), pattern_texts.size(),
-		                                                   tokens.data(), tokens.size())
-			: llama_sampler_init_grammar(vocab, params.grammar.c_str(), "root");
+		struct llama_sampler *sampler =
+			params.grammar_lazy
+				? llama_sampler_init_grammar_lazy_patterns(vocab, params.grammar.c_str(), "root", pattern_texts.data(),
+		                                                   pattern_texts.size(), tokens.data(), tokens.size())
+				: llama_sampler_init_grammar(vocab, params.grammar.c_str(), "root");
 		if (!sampler)
 			throw std::runtime_error("The JSON schema or tool format can't be turned into a grammar.");
 		/* The template may have written the beginning of the answer already. */

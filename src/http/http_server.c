@@ -32,7 +32,7 @@ struct http_exchange {
 	struct http_exchange *previous; /* the server's list */
 	struct http_exchange *next;
 	struct stream *stream;
-	void *owner; /* borrowed; NULL between requests */
+	void *owner;        /* borrowed; NULL between requests */
 	struct timer timer; /* between requests: idle for too long; in one: read on in the next turn */
 	enum state state;
 	enum response response;
