@@ -234,7 +234,7 @@ static void write_value(const struct metrics *metrics, const struct metric_row *
 	int64_t value = sum_cell(metrics, cell);
 	bytes_printf(out, "penstock_%s", row->name);
 	write_labels(metrics, row, values, NULL, out);
-	if (value == NS_NEVER)
+	if (row->kind == GAUGE && value == NS_NEVER)
 		bytes_append_text(out, " +Inf\n");
 	else if (row->scale == 1)
 		bytes_printf(out, " %lld\n", (long long)value);

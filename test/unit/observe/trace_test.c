@@ -67,7 +67,7 @@ START_TEST(an_open_record_and_a_closed_one)
 	const uint32_t first = json_first(&json, events);
 	ck_member(&json, first, "at_ms", "1.500");
 	ck_member(&json, first, "event", "\"HEAD\"");
-	ck_member(&json, first, "text", "\"head complete, 321 header bytes\"");
+	ck_member(&json, first, "text", "\"head complete, 321 headers\"");
 	ck_member(&json, json_next(&json, events, first), "text",
 	          "\"admitted behind 3 tickets; first token predicted in 40 ms\"");
 	trace_end(trace, handle, begin_ns + 10 * NS_PER_MS, &no_facts, &line);
