@@ -40,7 +40,7 @@ struct sampled_token {
 
 /* A row of a step: `count` tokens of one sequence from `position` on; logits are wanted for the last when `samples`. */
 struct step_row {
-	const struct generation *generation;
+	const struct generation *generation; /* its `cancelled` may be set at any time */
 	int32_t sequence;
 	int32_t position;
 	const int32_t *tokens;
@@ -64,7 +64,8 @@ struct engine_ops {
 	enum error (*prepare)(struct engine *engine, struct generation *generation, struct bytes *fault);
 	/* Frees what prepare made. */
 	void (*release)(struct engine *engine, struct generation *generation);
-	/* One step. OK; ERROR_BUSY: no room in the cache, nothing changed; ERROR_INTERNAL: the step failed. */
+	/* One step. OK; ERROR_BUSY: no room in the cache, nothing changed; ERROR_CANCELLED: nobody wanted it any more (every row's generation is
+	 * cancelled); ERROR_INTERNAL: the step failed. */
 	enum error (*decode)(struct engine *engine, struct step_row *rows, uint32_t count);
 	/* Takes the next token for a row of the last step. tops: the generation's wish, filled (count = top_logprobs + 1, the token first). */
 	enum error (*sample)(struct engine *engine, struct generation *generation, int32_t output,

@@ -37,7 +37,9 @@ struct llama_engine {
 	struct sampling_defaults defaults;
 	int64_t output_default; /* tokens, for requests that name no limit */
 	struct sampling_scratch *scratch;
-	struct bytes piece; /* of the last sampled token */
+	struct bytes piece;          /* of the last sampled token */
+	const struct step_row *step; /* during a decode */
+	uint32_t row_count;
 	engine_progress *progress;
 	void *progress_owner;
 };
@@ -49,14 +51,28 @@ static struct llama_engine *llama_of(struct engine *engine)
 
 /* ---- opening ---- */
 
+/* Asked between the nodes of a step's graph. A step that somebody still waits for runs to its end: its length is bounded. */
+static bool nobody_waits(void *owner)
+{
+	const struct llama_engine *llama = owner;
+	for (uint32_t i = 0; i < llama->row_count; i++) {
+		const struct generation *generation = llama->step[i].generation;
+		if (!generation || !atomic_load_explicit(&generation->cancelled, memory_order_relaxed))
+			return false;
+	}
+	return llama->row_count > 0;
+}
+
+/* What llama.cpp says about a step that was given up on purpose is no warning. */
 static void forward_log(enum ggml_log_level level, const char *text, void *owner)
 {
-	(void)owner;
 	size_t len = strlen(text);
 	while (len && text[len - 1] == '\n')
 		len--;
-	if (len && (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN))
-		log_line(level == GGML_LOG_LEVEL_ERROR ? LOG_WARNING : LOG_DEBUG, "llama: %.*s", (int)len, text);
+	if (len && (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN)) {
+		bool is_warning = level == GGML_LOG_LEVEL_ERROR && !nobody_waits(owner);
+		log_line(is_warning ? LOG_WARNING : LOG_DEBUG, "llama: %.*s", (int)len, text);
+	}
 }
 
 /* The CPU variants lie beside the library that we are linked with, wherever that was installed. */
@@ -139,6 +155,8 @@ static enum error open_context(struct llama_engine *llama, const struct pool_con
 	params.n_threads_batch = params.n_threads;
 	params.kv_unified = true;
 	params.no_perf = true;
+	params.abort_callback = nobody_waits;
+	params.abort_callback_data = llama;
 	llama->context = llama_init_from_model(llama->model, params);
 	if (!llama->context) {
 		bytes_printf(fault, "No context of %lld tokens for %lld sequences: too little memory? Lower engine.context.",
@@ -176,8 +194,9 @@ static void llama_close(struct engine **engine)
 		llama_free(llama->context);
 	if (llama->model)
 		llama_model_free(llama->model);
-	free(llama);
 	llama_backend_free();
+	llama_log_set(NULL, NULL);
+	free(llama);
 }
 
 /* wanted: "" = the model's own, "chatml", or the path of a Jinja file. */
@@ -228,7 +247,7 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
 		                                          settings->engine_min_p, settings->engine_top_k };
 	llama->output_default = settings->engine_output;
-	llama_log_set(forward_log, NULL);
+	llama_log_set(forward_log, llama);
 	llama_backend_init();
 	enum error error = open_parts(llama, settings, fault);
 	struct engine *engine = &llama->base;
@@ -349,9 +368,14 @@ static enum error llama_decode_rows(struct engine *engine, struct step_row *rows
 			row->output = at;
 		}
 	}
+	llama->step = rows;
+	llama->row_count = count;
 	int32_t status = llama_decode(llama->context, *batch);
+	llama->row_count = 0;
 	if (status == 0)
 		return OK;
+	if (status == 2)
+		return ERROR_CANCELLED;
 	return status == 1 ? ERROR_BUSY : ERROR_INTERNAL;
 }
 

@@ -370,7 +370,7 @@ static void run_step(struct steps *steps)
 	int64_t began_ns = clock_now_ns();
 	note_start(steps, row_count, began_ns);
 	enum error error = steps->engine->ops->decode(steps->engine, steps->rows, row_count);
-	if (error == ERROR_BUSY && preempt_latest(steps))
+	if (error == ERROR_CANCELLED || (error == ERROR_BUSY && preempt_latest(steps)))
 		return;
 	if (error)
 		fail_step(steps, row_count);
@@ -424,6 +424,7 @@ static void *run(void *argument)
 		take_inbox(steps);
 		drop_cancelled(steps);
 		start_waiting(steps);
+		publish_load(steps); /* a step can be long: what it works on is known before it ends */
 		run_step(steps);
 		publish_load(steps);
 		tell_loop(steps);

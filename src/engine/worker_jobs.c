@@ -128,7 +128,7 @@ void worker_report(struct worker *worker)
 	} else {
 		bytes_fini(&text);
 	}
-	bool is_busy = worker->load.state != ENGINE_READY || worker->load.running || worker->load.waiting;
+	bool is_busy = worker->load.state != ENGINE_READY || worker->load.running || worker->running_jobs;
 	if (is_busy && !timer_is_armed(&worker->report))
 		timer_start_after(&worker->report, REPORT_NS);
 }
@@ -214,6 +214,7 @@ static void prepared(void *argument)
 	}
 	job->generation->times.prepared_ns = clock_now_ns();
 	job->is_running = true;
+	worker->running_jobs++;
 	steps_add(worker->steps, job->generation);
 	worker_report(worker);
 }
@@ -342,6 +343,7 @@ static void deliver(struct job *job, const struct generation_output *output, con
 	if (!output->finish)
 		return;
 	job->is_running = false;
+	job->worker->running_jobs--;
 	end_exchange(job);
 	free_if_over(job);
 }

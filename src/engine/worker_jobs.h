@@ -20,6 +20,7 @@ struct worker {
 	struct engine *engine; /* NULL until it is open */
 	struct steps *steps;   /* NULL until ready */
 	struct job *jobs;      /* every exchange and every generation that still runs */
+	uint32_t running_jobs; /* the step thread has them */
 	uint64_t arrivals;
 	struct timer report; /* the next load report */
 	struct bytes last_report;

@@ -17,6 +17,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("PENSTOCK", os.path.join(ROOT, "build", "penstock"))
 
 
+def has_model():
+    """Is the default model in the cache?"""
+    cache = os.environ.get("PENSTOCK_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
+    return os.path.exists(os.path.join(cache, "models/smollm2-135m-instruct.gguf"))
+
+
 class Checks:
     """Counts checks; a failed one is printed and the script goes on."""
 
