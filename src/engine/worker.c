@@ -150,7 +150,9 @@ static enum error start(struct worker *worker, const struct worker_options *opti
 {
 	struct http_server_settings settings = { .limits = http_limits_default, .idle_ns = IDLE_NS };
 	struct address address = { .kind = ADDRESS_UNIX };
-	snprintf(address.path, sizeof(address.path), "%s", options->socket_path);
+	int len = snprintf(address.path, sizeof(address.path), "%s", options->socket_path);
+	if (len < 0 || (size_t)len >= sizeof(address.path))
+		return ERROR_LIMIT;
 	enum error error = loop_new(&worker->loop);
 	if (error)
 		return error;

@@ -103,7 +103,8 @@ enum verdict stage_finish(struct request *request)
 	count(request, now_ns);
 	struct trace_facts facts = facts_of(request);
 	trace_end(services->trace, request->trace, now_ns, &facts, &line);
-	if (request->config->log_access && bytes_ok(&line))
+	if (request->config->log_access && bytes_ok(&line) &&
+	    line.len) /* none where the client left before its head was whole */
 		log_json(bytes_span(&line));
 	bytes_fini(&line);
 	return NEXT;
