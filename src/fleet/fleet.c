@@ -181,9 +181,10 @@ static void on_exited(void *owner, int exit_status, int term_signal)
 	snprintf(why, sizeof(why), "%s", replica->report.fault);
 	/* One that never worked will not: there is nothing to wait for. Others come back, and requests may wait for them. */
 	publish_state(replica, is_unusable ? ENGINE_FAILED : ENGINE_STARTING);
-	plan_restart(replica, exit_status);
 	if (is_unusable)
 		fleet->events->on_unusable(fleet->owner, replica->index, why);
+	else
+		plan_restart(replica, exit_status);
 }
 
 static void on_retry(struct timer *timer)

@@ -59,6 +59,8 @@ static const char *fixed_difference(const struct config *a, const struct config 
 		return "loops";
 	if (strcmp(a->state, b->state) != 0)
 		return "state";
+	if ((a->key_count == 0) != (b->key_count == 0))
+		return "keys (from none to some, or back)"; /* their secret is read at the start */
 	if (!same_pools(a, b))
 		return "pools";
 	return same_routes(a, b) ? NULL : "routes (their names or order)";
