@@ -84,6 +84,19 @@ struct generation {
 
 /* Takes over body (left empty). ERROR_MEMORY. */
 enum error generation_new(struct bytes *body, struct generation **out);
+/* Prompt and output so far. */
+static inline uint32_t generation_total_tokens(const struct generation *generation)
+{
+	return generation->prompt_count + generation->output_count;
+}
+
+/* Prompt tokens still to compute; 0 while decoding (the last output token is fed by the decode itself). */
+static inline uint32_t generation_prefill_left(const struct generation *generation)
+{
+	uint32_t left = generation_total_tokens(generation) - generation->cached;
+	return left == 1 && generation->output_count ? 0 : left;
+}
+
 /* Also releases what prepare made. */
 void generation_free(struct engine *engine, struct generation **generation);
 /* The prompt is known: checks its size and makes room for the answer. request_tokens: what one request may have in all; output_default: for

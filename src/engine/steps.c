@@ -1,7 +1,4 @@
-/* The lists: inbox (locked) -> waiting (deadline order, no sequence) -> running (a sequence each) -> news (locked, finished or not).
- *
- * KV cells are accounted here: a generation starts when its prompt and expected answer fit beside what the running ones reserved; when they
- * grow past that and the cache is full, the latest arrival gives its cells back and is computed again later. Nobody fails. */
+/* The way of a generation: inbox (locked) -> waiting -> running (places.h) -> news (locked, finished or not). */
 #include "engine/steps.h"
 
 #include <pthread.h>
@@ -11,10 +8,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "engine/places.h"
 #include "policy/batch.h"
-
-/* Output that is reserved for a request whose length nobody knows. */
-#define EXPECTED_TOKENS 256
 
 struct steps {
 	struct engine *engine;
@@ -24,8 +19,7 @@ struct steps {
 	pthread_t thread;
 	struct batch_limits limits;
 	/* The thread's. */
-	struct generation *waiting;  /* list in (deadline, arrival) order */
-	struct generation **running; /* shape (sequences,); NULL = free sequence */
+	struct places places;
 	struct batch_sequence *plan; /* shape (sequences,), parallel to `rows` and `planned` */
 	struct generation **planned;
 	struct step_row *rows;
@@ -41,26 +35,6 @@ struct steps {
 	bool woken;
 	bool news_posted;
 };
-
-static uint32_t total_tokens(const struct generation *generation)
-{
-	return generation->prompt_count + generation->output_count;
-}
-
-/* Prompt tokens still to compute; 0 while decoding (the last output token is fed by the decode itself). */
-static uint32_t prefill_left(const struct generation *generation)
-{
-	uint32_t left = total_tokens(generation) - generation->cached;
-	return left == 1 && generation->output_count ? 0 : left;
-}
-
-static uint32_t reserved_cells(const struct generation *generation)
-{
-	uint32_t expected = generation->expected_tokens > 0 ? (uint32_t)generation->expected_tokens : EXPECTED_TOKENS;
-	uint32_t output = expected < generation->output_max ? expected : generation->output_max;
-	uint32_t wanted = generation->prompt_count + output;
-	return wanted > total_tokens(generation) ? wanted : total_tokens(generation);
-}
 
 /* ---- what crosses threads; the lock is held ---- */
 
@@ -112,22 +86,6 @@ static void tell_loop(struct steps *steps)
 
 /* ---- the lists ---- */
 
-static bool goes_before(const struct generation *a, const struct generation *b)
-{
-	if (a->deadline_ns != b->deadline_ns)
-		return a->deadline_ns < b->deadline_ns;
-	return a->arrival < b->arrival;
-}
-
-static void insert_waiting(struct steps *steps, struct generation *generation)
-{
-	struct generation **slot = &steps->waiting;
-	while (*slot && !goes_before(generation, *slot))
-		slot = &(*slot)->next;
-	generation->next = *slot;
-	*slot = generation;
-}
-
 static void take_inbox(struct steps *steps)
 {
 	pthread_mutex_lock(&steps->lock);
@@ -137,23 +95,15 @@ static void take_inbox(struct steps *steps)
 	pthread_mutex_unlock(&steps->lock);
 	while (generation) {
 		struct generation *next = generation->next;
-		insert_waiting(steps, generation);
+		places_wait(&steps->places, generation);
 		generation = next;
 	}
-}
-
-static void release_sequence(struct steps *steps, struct generation *generation)
-{
-	steps->engine->ops->forget(steps->engine, generation->sequence);
-	steps->running[generation->sequence] = NULL;
-	generation->sequence = -1;
-	generation->cached = 0;
 }
 
 static void finish(struct steps *steps, struct generation *generation, enum finish_reason reason, enum error failure)
 {
 	if (generation->sequence >= 0)
-		release_sequence(steps, generation);
+		places_leave(&steps->places, generation);
 	pthread_mutex_lock(&steps->lock);
 	finish_locked(steps, generation, reason, failure);
 	pthread_mutex_unlock(&steps->lock);
@@ -161,7 +111,7 @@ static void finish(struct steps *steps, struct generation *generation, enum fini
 
 static void drop_cancelled(struct steps *steps)
 {
-	struct generation **slot = &steps->waiting;
+	struct generation **slot = &steps->places.waiting;
 	while (*slot) {
 		struct generation *generation = *slot;
 		if (atomic_load(&generation->cancelled)) {
@@ -171,71 +121,17 @@ static void drop_cancelled(struct steps *steps)
 			slot = &generation->next;
 		}
 	}
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		struct generation *generation = steps->running[i];
+	for (uint32_t i = 0; i < steps->places.sequences; i++) {
+		struct generation *generation = steps->places.running[i];
 		if (generation && atomic_load(&generation->cancelled))
 			finish(steps, generation, FINISH_CANCELLED, OK);
 	}
 }
 
-static uint32_t sum_running(const struct steps *steps, uint32_t (*of)(const struct generation *generation))
+static bool preempt(struct steps *steps)
 {
-	uint32_t sum = 0;
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		if (steps->running[i])
-			sum += of(steps->running[i]);
-	}
-	return sum;
-}
-
-static uint32_t cached_cells(const struct generation *generation)
-{
-	return generation->cached;
-}
-
-static int32_t free_sequence(const struct steps *steps)
-{
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		if (!steps->running[i])
-			return (int32_t)i;
-	}
-	return -1;
-}
-
-/* In order, so that a large one is not passed for ever. Alone, anything fits: its size was checked when it was prepared. */
-static void start_waiting(struct steps *steps)
-{
-	uint32_t reserved = sum_running(steps, reserved_cells);
-	while (steps->waiting) {
-		struct generation *generation = steps->waiting;
-		int32_t sequence = free_sequence(steps);
-		if (sequence < 0 || (reserved && reserved + reserved_cells(generation) > steps->engine->facts.context_tokens))
-			return;
-		steps->waiting = generation->next;
-		generation->next = NULL;
-		generation->sequence = sequence;
-		steps->running[sequence] = generation;
-		reserved += reserved_cells(generation);
-	}
-}
-
-/* The latest arrival starts over later, with what it has said so far as part of its prompt. false: only one is running. */
-static bool preempt_latest(struct steps *steps)
-{
-	struct generation *latest = NULL;
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		struct generation *generation = steps->running[i];
-		if (!generation)
-			continue;
-		count++;
-		if (!latest || generation->arrival > latest->arrival)
-			latest = generation;
-	}
-	if (count < 2)
+	if (!places_preempt(&steps->places))
 		return false;
-	release_sequence(steps, latest);
-	insert_waiting(steps, latest);
 	pthread_mutex_lock(&steps->lock);
 	steps->load.preemptions++;
 	pthread_mutex_unlock(&steps->lock);
@@ -247,13 +143,13 @@ static bool preempt_latest(struct steps *steps)
 static uint32_t list_running(struct steps *steps)
 {
 	uint32_t count = 0;
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		struct generation *generation = steps->running[i];
+	for (uint32_t i = 0; i < steps->places.sequences; i++) {
+		struct generation *generation = steps->places.running[i];
 		if (!generation)
 			continue;
 		steps->planned[count] = generation;
 		steps->plan[count] = (struct batch_sequence){
-			.prefill_left = prefill_left(generation),
+			.prefill_left = generation_prefill_left(generation),
 			.context_tokens = generation->cached,
 			.deadline_ns = generation->deadline_ns,
 			.arrival = generation->arrival,
@@ -283,7 +179,7 @@ static uint32_t make_rows(struct steps *steps, uint32_t count)
 			.position = (int32_t)generation->cached,
 			.tokens = (in_prompt ? generation->prompt : generation->output_tokens) + offset,
 			.count = tokens,
-			.samples = generation->cached + tokens == total_tokens(generation),
+			.samples = generation->cached + tokens == generation_total_tokens(generation),
 		};
 		steps->planned[row_count++] = generation;
 	}
@@ -364,13 +260,13 @@ static void run_step(struct steps *steps)
 	struct step_size size = batch_plan(steps->plan, count, &steps->limits, &steps->model);
 	uint32_t row_count = make_rows(steps, count);
 	uint32_t wanted = size.prefill_tokens + size.decode_sequences;
-	uint32_t free_cells = steps->engine->facts.context_tokens - sum_running(steps, cached_cells);
-	if (wanted > free_cells && preempt_latest(steps))
+	uint32_t free_cells = steps->engine->facts.context_tokens - places_cells_used(&steps->places);
+	if (wanted > free_cells && preempt(steps))
 		return; /* planned anew with its cells */
 	int64_t began_ns = clock_now_ns();
 	note_start(steps, row_count, began_ns);
 	enum error error = steps->engine->ops->decode(steps->engine, steps->rows, row_count);
-	if (error == ERROR_CANCELLED || (error == ERROR_BUSY && preempt_latest(steps)))
+	if (error == ERROR_CANCELLED || (error == ERROR_BUSY && preempt(steps)))
 		return;
 	if (error)
 		fail_step(steps, row_count);
@@ -387,28 +283,28 @@ static void publish_load(struct steps *steps)
 	uint32_t running = 0;
 	uint32_t waiting = 0;
 	uint32_t backlog = 0;
-	for (struct generation *generation = steps->waiting; generation; generation = generation->next) {
+	for (struct generation *generation = steps->places.waiting; generation; generation = generation->next) {
 		waiting++;
-		backlog += prefill_left(generation);
+		backlog += generation_prefill_left(generation);
 	}
-	for (uint32_t i = 0; i < steps->engine->facts.sequences; i++) {
-		if (!steps->running[i])
+	for (uint32_t i = 0; i < steps->places.sequences; i++) {
+		if (!steps->places.running[i])
 			continue;
 		running++;
-		backlog += prefill_left(steps->running[i]);
+		backlog += generation_prefill_left(steps->places.running[i]);
 	}
 	pthread_mutex_lock(&steps->lock);
 	steps->load.sequences_running = running;
 	steps->load.sequences_waiting = waiting;
 	steps->load.backlog_tokens = backlog;
-	steps->load.cells_used = sum_running(steps, cached_cells);
+	steps->load.cells_used = places_cells_used(&steps->places);
 	steps->load.model = steps->model;
 	pthread_mutex_unlock(&steps->lock);
 }
 
 static bool wait_for_work(struct steps *steps)
 {
-	bool is_idle = !steps->waiting && sum_running(steps, reserved_cells) == 0;
+	bool is_idle = places_are_idle(&steps->places);
 	pthread_mutex_lock(&steps->lock);
 	while (is_idle && !steps->inbox && !steps->woken && !steps->stopping)
 		pthread_cond_wait(&steps->work, &steps->lock);
@@ -423,7 +319,7 @@ static void *run(void *argument)
 	while (wait_for_work(steps)) {
 		take_inbox(steps);
 		drop_cancelled(steps);
-		start_waiting(steps);
+		places_start(&steps->places);
 		publish_load(steps); /* a step can be long: what it works on is known before it ends */
 		run_step(steps);
 		publish_load(steps);
@@ -436,7 +332,7 @@ static void *run(void *argument)
 
 static void free_steps(struct steps *steps)
 {
-	free(steps->running);
+	places_fini(&steps->places);
 	free(steps->plan);
 	free(steps->planned);
 	free(steps->rows);
@@ -458,11 +354,12 @@ enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *lo
 	pthread_cond_init(&steps->work, NULL);
 	step_model_init(&steps->model);
 	steps->load.model = steps->model;
-	steps->running = calloc(sequences, sizeof(*steps->running));
+	enum error error = places_init(&steps->places, engine);
 	steps->plan = calloc(sequences, sizeof(*steps->plan));
 	steps->planned = calloc(sequences, sizeof(*steps->planned));
 	steps->rows = calloc(sequences, sizeof(*steps->rows));
-	enum error error = steps->running && steps->plan && steps->planned && steps->rows ? OK : ERROR_MEMORY;
+	if (!error && !(steps->plan && steps->planned && steps->rows))
+		error = ERROR_MEMORY;
 	if (!error)
 		error = error_from_errno(pthread_create(&steps->thread, NULL, run, steps));
 	if (error) {
