@@ -2,68 +2,17 @@
  * exchange's, so that the head's spans need no copies. */
 #include "http/http_server.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/macros.h"
-#include "io/stream.h"
+#include "http/http_exchange.h"
 
 /* What a client may send ahead of its answer before it is dropped. */
 #define STASH_BYTES_MAX (256 * 1024)
 /* Buffers over this are given back when a connection goes idle. */
 #define KEEP_BYTES (16 * 1024)
 #define LINGER_NS (2 * NS_PER_S)
-
-enum state {
-	STATE_IDLE,     /* no byte of a request yet */
-	STATE_HEAD,     /* owner is set from here on */
-	STATE_WAITING,  /* the head is complete, the owner has not asked for the body */
-	STATE_BODY,     /* taking the body */
-	STATE_COMPLETE, /* the whole request is here */
-	STATE_FAULTY    /* refused: answer, then close */
-};
-
-enum response { RESPONSE_NONE, RESPONSE_OPEN, RESPONSE_DONE };
-
-struct http_exchange {
-	struct http_server *server;
-	struct http_exchange *previous; /* the server's list */
-	struct http_exchange *next;
-	struct stream *stream;
-	void *owner;        /* borrowed; NULL between requests */
-	struct timer timer; /* between requests: idle for too long; in one: read on in the next turn */
-	enum state state;
-	enum response response;
-	bool gone;
-	bool is_processing; /* process_input is on the stack: it continues, nobody else starts it */
-	bool close_after;
-	bool is_broken; /* a piece of the response was lost: what is left must not look complete */
-	bool is_bodiless;
-	bool is_chunked_response;
-	int64_t begin_ns;
-	size_t scanned;
-	uint64_t body_limit;
-	struct http_chunked chunked;
-	struct http_fault fault;
-	struct bytes input;
-	struct bytes head_storage; /* what head's spans point into */
-	struct bytes body;
-	struct http_head head;
-};
-
-struct http_server {
-	struct loop *loop;
-	struct http_server_settings settings;
-	const struct http_server_events *events;
-	void *context;
-	struct http_exchange *first;
-	unsigned connections;
-	bool draining;
-	int64_t date_second;
-	char date[40];
-};
 
 static void process_input(struct http_exchange *exchange);
 
@@ -202,7 +151,7 @@ static void process_input(struct http_exchange *exchange)
 		return;
 	exchange->is_processing = true;
 	for (;;) {
-		enum state before = exchange->state;
+		enum http_exchange_state before = exchange->state;
 		size_t len_before = exchange->input.len;
 		if (exchange->gone && !exchange->owner)
 			break;
@@ -355,25 +304,11 @@ int64_t http_exchange_begin_ns(const struct http_exchange *exchange)
 	return exchange->begin_ns;
 }
 
-/* What cannot be written any more shows as HTTP_EVENT_GONE. */
-static void write_pieces(struct http_exchange *exchange, const struct span *pieces, size_t count)
-{
-	if (exchange->gone || exchange->is_broken)
-		return;
-	if (stream_write_spans(exchange->stream, pieces, count) == ERROR_MEMORY)
-		exchange->is_broken = true;
-}
-
-static bool announces_body(const struct http_head *head)
-{
-	return head->body == HTTP_BODY_CHUNKED || head->content_length > 0;
-}
-
 enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t limit_bytes)
 {
 	MUST(exchange->state == STATE_WAITING);
 	exchange->body_limit = limit_bytes;
-	if (!announces_body(&exchange->head)) {
+	if (!http_exchange_announces_body(&exchange->head)) {
 		exchange->state = STATE_COMPLETE;
 		return OK;
 	}
@@ -388,7 +323,7 @@ enum error http_exchange_accept_body(struct http_exchange *exchange, uint64_t li
 		timer_start_at(&exchange->timer, 0);
 	if (exchange->head.expect_continue && exchange->input.len == 0 && !exchange->gone) {
 		struct span interim = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-		write_pieces(exchange, &interim, 1);
+		http_exchange_write(exchange, &interim, 1);
 	}
 	return OK;
 }
@@ -418,115 +353,7 @@ bool http_exchange_is_gone(const struct http_exchange *exchange)
 	return exchange->gone;
 }
 
-/* ---- the response ---- */
-
-static const char *current_date(struct http_server *server)
-{
-	int64_t second = clock_wall_ns() / NS_PER_S;
-	if (second != server->date_second) {
-		time_t time = (time_t)second;
-		struct tm parts;
-		gmtime_r(&time, &parts);
-		strftime(server->date, sizeof(server->date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-		server->date_second = second;
-	}
-	return server->date;
-}
-
-static bool is_head_request(const struct http_exchange *exchange)
-{
-	return http_exchange_head(exchange) && span_is(exchange->head.method, "HEAD");
-}
-
-/* An unread rest of the request can't be told from the next one. */
-static bool has_unread_rest(const struct http_exchange *exchange)
-{
-	if (exchange->state == STATE_WAITING)
-		return announces_body(&exchange->head);
-	return exchange->state != STATE_COMPLETE;
-}
-
-static void begin_response_head(struct http_exchange *exchange, struct bytes *out, int status, struct span headers)
-{
-	MUST(exchange->response == RESPONSE_NONE);
-	if (has_unread_rest(exchange) || exchange->server->draining)
-		exchange->close_after = true;
-	exchange->is_bodiless = is_head_request(exchange) || status == 204 || status == 304;
-	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status),
-	             current_date(exchange->server));
-	bytes_append_span(out, headers);
-	if (exchange->close_after)
-		bytes_append_text(out, "connection: close\r\n");
-	else if (exchange->head.minor_version == 0)
-		bytes_append_text(out, "connection: keep-alive\r\n");
-}
-
-static void write_head(struct http_exchange *exchange, struct bytes *head, struct span body)
-{
-	struct span pieces[2] = { bytes_span(head), exchange->is_bodiless ? (struct span){ 0 } : body };
-	if (!bytes_ok(head))
-		exchange->is_broken = true;
-	write_pieces(exchange, pieces, 2);
-	bytes_fini(head);
-}
-
-void http_respond(struct http_exchange *exchange, int status, struct span headers, struct span body)
-{
-	struct bytes head = { 0 };
-	begin_response_head(exchange, &head, status, headers);
-	if (status != 204) /* RFC 9110, 8.6 */
-		bytes_printf(&head, "content-length: %zu\r\n", body.len);
-	bytes_append_text(&head, "\r\n");
-	write_head(exchange, &head, body);
-	exchange->response = RESPONSE_DONE;
-}
-
-void http_respond_start(struct http_exchange *exchange, int status, struct span headers)
-{
-	struct bytes head = { 0 };
-	const struct http_head *request = http_exchange_head(exchange);
-	exchange->is_chunked_response = request && request->minor_version >= 1;
-	if (!exchange->is_chunked_response)
-		exchange->close_after = true;
-	begin_response_head(exchange, &head, status, headers);
-	bytes_append_text(&head, exchange->is_chunked_response ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
-	write_head(exchange, &head, (struct span){ 0 });
-	exchange->response = RESPONSE_OPEN;
-}
-
-void http_respond_write(struct http_exchange *exchange, struct span data)
-{
-	MUST(exchange->response == RESPONSE_OPEN);
-	if (data.len == 0 || exchange->is_bodiless)
-		return;
-	if (!exchange->is_chunked_response) {
-		write_pieces(exchange, &data, 1);
-		return;
-	}
-	char size_line[24];
-	int size_len = snprintf(size_line, sizeof(size_line), "%zx\r\n", data.len);
-	struct span pieces[3] = { { size_line, (size_t)size_len }, data, SPAN("\r\n") };
-	write_pieces(exchange, pieces, 3);
-}
-
-void http_respond_finish(struct http_exchange *exchange)
-{
-	MUST(exchange->response == RESPONSE_OPEN);
-	struct span end = SPAN("0\r\n\r\n");
-	if (exchange->is_chunked_response && !exchange->is_bodiless)
-		write_pieces(exchange, &end, 1);
-	exchange->response = RESPONSE_DONE;
-}
-
-bool http_exchange_has_started(const struct http_exchange *exchange)
-{
-	return exchange->response != RESPONSE_NONE;
-}
-
-size_t http_exchange_queued_bytes(const struct http_exchange *exchange)
-{
-	return exchange->stream ? stream_queued_bytes(exchange->stream) : 0;
-}
+/* ---- the end ---- */
 
 static void release_buffer(struct bytes *bytes)
 {
