@@ -222,9 +222,9 @@ def main():
             part(checks, penstock)
         except Exception as error:  # a part that breaks is a failed check, not the end of the run
             checks.check(part.__name__, False, repr(error))
+    penstock.stop()
     if checks.failed:
         print(penstock.log_text())
-    penstock.stop()
     for part in (delays_show_where_they_are, loading, queueing):
         try:
             part(checks)
