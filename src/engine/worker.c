@@ -124,10 +124,13 @@ static void on_accepted(void *owner, int fd)
 	http_server_adopt(((struct worker *)owner)->server, fd);
 }
 
+/* Terminals and service managers signal the gateway's whole group at once, while answers may still be finished: a worker that has a gateway ends
+ * when that closes its input, and by no signal. */
 static void on_signal(void *owner, int signal_number)
 {
-	if (signal_number == SIGTERM)
-		loop_stop(((struct worker *)owner)->loop);
+	struct worker *worker = owner;
+	if (signal_number == SIGTERM && !worker->has_parent)
+		loop_stop(worker->loop);
 }
 
 static void on_parent_read(void *owner, const char *data, size_t len)
@@ -156,6 +159,7 @@ static enum error start(struct worker *worker, const struct worker_options *opti
 	enum error error = loop_new(&worker->loop);
 	if (error)
 		return error;
+	worker->has_parent = options->exits_with_parent;
 	timer_init(&worker->report, worker->loop, on_report_due);
 	error = http_server_new(worker->loop, &settings, &worker_http_events, worker, &worker->server);
 	if (!error)

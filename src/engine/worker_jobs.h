@@ -25,6 +25,7 @@ struct worker {
 	struct timer report; /* the next load report */
 	struct bytes last_report;
 	struct load_report load;
+	bool has_parent;     /* the gateway's end is ours */
 	atomic_int progress; /* percent, written by the opening thread */
 	struct bytes fault;  /* why opening failed */
 };

@@ -310,7 +310,7 @@ void fleet_stop(struct fleet *fleet, void (*stopped)(void *owner))
 		timer_stop(&replica->deadline);
 		http_call_cancel(&replica->call);
 		if (replica->process)
-			process_signal(replica->process, SIGTERM);
+			process_close_input(replica->process);
 	}
 	timer_start_after(&fleet->kill, KILL_AFTER_NS);
 	tell_stopped(fleet);

@@ -12,7 +12,10 @@
 #define STASH_BYTES_MAX (256 * 1024)
 /* Buffers over this are given back when a connection goes idle. */
 #define KEEP_BYTES (16 * 1024)
+/* After the last byte: until the client closes, too. */
 #define LINGER_NS (2 * NS_PER_S)
+/* While bytes still wait for a client that reads slowly. */
+#define LINGER_WRITING_NS (60 * NS_PER_S)
 
 static void process_input(struct http_exchange *exchange);
 
@@ -387,7 +390,8 @@ void http_exchange_end(struct http_exchange **exchange_slot)
 		return;
 	}
 	if (is_whole && !exchange->gone)
-		stream_close_after_writing(&exchange->stream, LINGER_NS);
+		stream_close_after_writing(&exchange->stream,
+		                           stream_queued_bytes(exchange->stream) ? LINGER_WRITING_NS : LINGER_NS);
 	else
 		stream_close(&exchange->stream);
 	exchange->gone = true;

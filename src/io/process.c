@@ -95,6 +95,12 @@ void process_signal(struct process *process, int signal_number)
 		uv_process_kill(&process->uv, signal_number);
 }
 
+void process_close_input(struct process *process)
+{
+	if (!uv_is_closing((const uv_handle_t *)&process->input))
+		uv_close((uv_handle_t *)&process->input, on_input_closed);
+}
+
 void process_release(struct process **process_slot)
 {
 	struct process *process = *process_slot;
@@ -102,7 +108,7 @@ void process_release(struct process **process_slot)
 		return;
 	*process_slot = NULL;
 	process->exited = NULL;
-	uv_close((uv_handle_t *)&process->input, on_input_closed);
+	process_close_input(process);
 	if (process->has_exited)
 		uv_close((uv_handle_t *)&process->uv, on_process_closed);
 }

@@ -17,6 +17,8 @@ enum error process_start(struct loop *loop, const char *const *arguments, proces
 int process_id(const struct process *process);
 /* Sends a signal; nothing happens when it has exited. */
 void process_signal(struct process *process, int signal_number);
+/* Closes the pipe: a child that watches it ends. May be called again. */
+void process_close_input(struct process *process);
 /* Forgets it: closes the pipe (the child sees end of file) and calls nobody any more. Sets *process to NULL. */
 void process_release(struct process **process);
 

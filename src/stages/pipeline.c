@@ -149,7 +149,11 @@ void pipeline_wake(struct request *request, enum wake why)
 
 static void *on_begin(void *context, struct http_exchange *exchange)
 {
-	return request_new(context, exchange);
+	struct request *request = request_new(context, exchange);
+	/* The first wake comes with a whole head, which may never be there: this is the deadline until then. */
+	if (request)
+		pipeline_wait_until(request, request->begin_ns + request->config->limits_head_time);
+	return request;
 }
 
 static void on_event(void *owner, struct http_exchange *exchange, enum http_event event)

@@ -16,8 +16,8 @@ routes:
 """
 
 
-async def burst(port, count):
-    calls = [ask(port, chat(f"Name a fruit, number {i}.", stream=True, max_tokens=16)) for i in range(count)]
+async def burst(port, count, tokens):
+    calls = [ask(port, chat(f"Name a fruit, number {i}.", stream=True, max_tokens=tokens)) for i in range(count)]
     return await asyncio.wait_for(asyncio.gather(*calls), 240)
 
 
@@ -40,10 +40,10 @@ def main():
     checks = Checks()
     penstock = Penstock(CONFIG)
     try:
-        asyncio.run(burst(penstock.port, 8))  # the first requests' buffers are not a leak
-        asyncio.run(burst(penstock.port, REQUESTS))
+        asyncio.run(burst(penstock.port, 8, 2))  # the first requests' buffers are not a leak
+        asyncio.run(burst(penstock.port, REQUESTS, 2))
         before = penstock.memory_kib()
-        answers = asyncio.run(burst(penstock.port, REQUESTS))
+        answers = asyncio.run(burst(penstock.port, REQUESTS, 12))
         report(answers, checks)
         checks.check("nothing is open afterwards", penstock.wait(lambda: penstock.metric("penstock_requests_open") == 0))
         after = penstock.memory_kib()

@@ -79,8 +79,9 @@ def clients_leave(checks, penstock):
         if after_events:
             await reader.readuntil(b"data: ")
         else:
-            if not await asyncio.to_thread(penstock.wait, lambda: not engine_is_idle(penstock), 5):
-                raise RuntimeError("the engine never began")
+            # The engine's own account comes at the end of a step: too late here.
+            if not await asyncio.to_thread(penstock.wait, lambda: penstock.metric("penstock_in_flight_requests") == 1, 5):
+                raise RuntimeError("it was never sent to the engine")
         writer.close()
         return time.monotonic()
 
@@ -140,18 +141,18 @@ def reloads(checks, penstock):
     checks.check("its cap is kept", capped.text == "one two three", capped.text)
 
 
-def drains(checks, penstock):
+def drains(checks):
+    penstock = Penstock(CONFIG)  # one whose predictions no fault has spoiled: it must admit both streams
+
     async def stop_under_streams():
         short = asyncio.create_task(ask(penstock.port, scripted(tokens=150)))
         long = asyncio.create_task(ask(penstock.port, scripted(tokens=60000)))
-        await asyncio.to_thread(penstock.wait, lambda: penstock.metric("penstock_engine_running_requests") == 2)
+        if not await asyncio.to_thread(penstock.wait, lambda: penstock.metric("penstock_engine_running_requests") == 2, 5):
+            raise RuntimeError("the streams never ran")
         penstock.process.send_signal(signal.SIGTERM)
         refused = await asyncio.to_thread(penstock.wait, lambda: penstock.admin("/readyz")[0] == 503, 2)
         return refused, await short, await long
 
-    penstock.write_config(CONFIG)
-    penstock.process.send_signal(signal.SIGHUP)
-    penstock.wait(lambda: penstock.metric("penstock_config_reloads_total") == 2)
     refused, short, long = asyncio.run(stop_under_streams())
     checks.check("readiness is 503 at once", refused)
     checks.check("a stream that ends in time is whole", short.events[-1] == "[DONE]", short.events[-1:])
@@ -217,15 +218,15 @@ def queueing(checks):
 def main():
     checks = Checks()
     penstock = Penstock(CONFIG)
-    for part in (answers, worker_dies, clients_leave, engine_misbehaves, trace_is_kept, reloads, drains):
+    for part in (answers, worker_dies, clients_leave, engine_misbehaves, trace_is_kept, reloads):
         try:
             part(checks, penstock)
         except Exception as error:  # a part that breaks is a failed check, not the end of the run
             checks.check(part.__name__, False, repr(error))
+    penstock.stop()
     if checks.failed:
         print(penstock.log_text())
-    penstock.stop()
-    for part in (delays_show_where_they_are, loading, queueing):
+    for part in (drains, delays_show_where_they_are, loading, queueing):
         try:
             part(checks)
         except Exception as error:

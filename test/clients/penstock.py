@@ -4,7 +4,9 @@ Used by the scripts beside it. A script prints one line a check and ends with `N
 import asyncio
 import json
 import os
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,9 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("PENSTOCK", os.path.join(ROOT, "build", "penstock"))
+
+
+SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
 def has_model():
@@ -39,12 +44,16 @@ class Checks:
             print(f"FAIL  {what}  {detail}", flush=True)
 
     def end(self):
+        for report in Penstock.reports:
+            self.check("no sanitizer speaks up", False, report)
         print(f"{self.passed} passed, {self.failed} failed")
         sys.exit(1 if self.failed else 0)
 
 
 class Penstock:
     """A running `penstock serve` with its own folder, on free ports of the loopback."""
+
+    reports = []  # logs of gateways and workers in which a sanitizer spoke up
 
     def __init__(self, config, environment=None, ready_s=60):
         self.folder = tempfile.mkdtemp(prefix="penstock-test-")
@@ -77,6 +86,8 @@ class Penstock:
         return text.split("\n")[0]
 
     def log_text(self):
+        if self.log.closed:
+            return self.last_log
         self.log.seek(0)
         return self.log.read()
 
@@ -112,15 +123,23 @@ class Penstock:
         return False
 
     def stop(self, signal_number=signal.SIGTERM, limit_s=20):
-        """Ends it; returns the exit status."""
+        """Ends it and removes its folder; returns the exit status. May be called again."""
+        if self.log.closed:
+            return self.process.returncode
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         try:
-            return self.process.wait(limit_s)
+            status = self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            return "killed"
+            status = "killed"
+        self.last_log = self.log_text()
+        if SANITIZER.search(self.last_log):
+            Penstock.reports.append(self.last_log)
+        self.log.close()
+        shutil.rmtree(self.folder)
+        return status
 
 
 class Answer:

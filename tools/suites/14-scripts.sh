@@ -67,7 +67,7 @@ ok 'a package that brings not what it should is named' \
 ok 'only what is missing is installed' 'grep -qx -- "\(sudo \)\?-- install libnothing-dev" "$scratch/apt"'
 
 if command -v shellcheck >/dev/null; then
-	ok 'shellcheck' 'shellcheck -x tools/setup tools/build tools/install tools/test tools/check-layers tools/suites/*.sh .ci/run'
+	ok 'shellcheck' 'shellcheck -x tools/setup tools/build tools/install tools/test tools/check-layers tools/suites/*.sh bench/run test/e2e/bin/serve test/e2e/bin/await .ci/run'
 	result scripts "$passed" "$failed"
 else
 	result scripts "$passed" "$failed" 1

@@ -75,6 +75,21 @@ START_TEST(signals)
 }
 END_TEST
 
+START_TEST(closed_input_ends_a_child_that_watches_it)
+{
+	struct loop *loop = new_loop();
+	struct child child;
+	start_shell(loop, "exec cat", &child);
+	process_close_input(child.process);
+	process_close_input(child.process);
+	run_until(loop, child.exits == 1);
+	ck_assert_int_eq(child.term_signal, 0);
+	ck_assert_int_eq(child.exit_status, 0);
+	process_release(&child.process);
+	loop_free(&loop);
+}
+END_TEST
+
 START_TEST(what_cannot_be_started)
 {
 	struct loop *loop = new_loop();
@@ -142,5 +157,5 @@ START_TEST(children_do_not_inherit_our_sockets)
 }
 END_TEST
 
-UNIT_MAIN("io/process", exit_statuses, signals, what_cannot_be_started, release_ends_the_child_s_input,
+UNIT_MAIN("io/process", exit_statuses, signals, closed_input_ends_a_child_that_watches_it, what_cannot_be_started, release_ends_the_child_s_input,
           a_loop_that_ends_before_its_released_children, children_do_not_inherit_our_sockets)

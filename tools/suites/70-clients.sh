@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Real clients. First what happens around requests, under AddressSanitizer and then ThreadSanitizer, over the scripted engine; then the build that
+# ships with the real model: a burst, and the official openai packages of PyPI and npm, unchanged.
+# A part that can't run (no model, a package that is neither in the cache nor to be had) is counted as skipped.
+. tools/suites/lib.sh
+
+cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock}
+model=$cache/models/smollm2-135m-instruct.gguf
+python_packages=(openai==3.57.0 annotated-types==0.8.0 anyio==4.16.0 h11==0.16.0 httpcore2==2.16.2 httpx2==2.16.2 idna==3.20 jiter==0.19.0
+	pydantic==2.14.4 pydantic_core==2.50.5 sniffio==1.3.1 truststore==0.10.5 typing-inspection==0.4.5 typing_extensions==4.16.0)
+node_packages=(openai@6.49.0)
+scratch=$(mktemp -d)
+server=
+end() {
+	[[ -z $server ]] || kill "$server" 2>/dev/null || true
+	rm -rf "$scratch"
+}
+trap end EXIT
+passed=0
+failed=0
+skipped=0
+
+# counted NAME COMMAND...: adds up its closing line "N passed, N failed"; one that ended badly without a failure, or without that line, has failed.
+counted() {
+	local name=$1 status=0 p f
+	shift
+	printf '\n-- %s\n' "$name"
+	timeout 150 "$@" >"$scratch/output" 2>&1 || status=$?
+	cat "$scratch/output"
+	read -r p f < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed.*$/\1 \2/p' "$scratch/output" | tail -n 1) || {
+		p=0
+		f=1
+	}
+	[[ $status == 0 || $f != 0 ]] || f=1
+	passed=$((passed + p))
+	failed=$((failed + f))
+}
+
+skip() {
+	printf '\n-- skipped: %s\n' "$1"
+	skipped=$((skipped + 1))
+}
+
+# packages_folder KIND PACKAGE...: the folder in the cache for exactly these packages, made if need be; fails where they can't be had.
+packages_folder() {
+	local kind=$1 folder
+	shift
+	folder=$cache/$kind/clients-$(printf '%s\n' "$@" | sha256sum | cut -c1-12)
+	if [[ ! -f $folder/.complete ]]; then
+		rm -rf "$folder"
+		mkdir -p "$folder"
+		"install_$kind" "$folder" "$@" >&2 || return 1
+		touch "$folder/.complete"
+	fi
+	printf '%s\n' "$folder"
+}
+
+install_python() {
+	python3 -m venv "$1" && timeout 100 "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps "${@:2}"
+}
+
+install_node() {
+	timeout 100 npm install --prefix "$1" --no-save --no-audit --no-fund --ignore-scripts --silent "${@:2}"
+}
+
+node_client() {
+	local folder=$1
+	# Modules are looked for beside the script.
+	cp test/clients/openai_node.mjs "$folder/"
+	sed -E 's/^(listen|admin): .*/\1: 127.0.0.1:0/' examples/quickstart.yaml >"$scratch/config.yaml"
+	build/penstock serve --config "$scratch/config.yaml" >"$scratch/ready" 2>"$scratch/log" &
+	server=$!
+	for ((i = 0; i < 300; i++)); do
+		! grep -q '^ready: ' "$scratch/ready" || break
+		sleep 0.1
+	done
+	PENSTOCK_URL=$(sed -nE 's/^ready: ([^,]*),.*/\1/p' "$scratch/ready")
+	export PENSTOCK_URL
+	counted 'openai of npm' node "$folder/openai_node.mjs"
+	kill "$server"
+	if wait "$server"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+	server=
+}
+
+build_or_fail clients build-asan -Dtests=true -Dtest_hooks=true -Db_sanitize=address,undefined
+build_or_fail clients build-tsan -Dtests=true -Dtest_hooks=true -Db_sanitize=thread
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
+counted 'lifecycle, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/lifecycle.py
+counted 'lifecycle, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/lifecycle.py
+unset ASAN_OPTIONS UBSAN_OPTIONS
+
+if [[ -f $model ]]; then
+	build_or_fail clients build
+	counted burst python3 test/clients/burst.py
+	if folder=$(packages_folder python "${python_packages[@]}"); then
+		counted 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
+	else
+		skip 'openai of PyPI can not be installed'
+	fi
+	if ! command -v npm >/dev/null; then
+		skip 'npm is not installed'
+	elif folder=$(packages_folder node "${node_packages[@]}"); then
+		node_client "$folder"
+	else
+		skip 'openai of npm can not be installed'
+	fi
+else
+	skip "no model in $cache: make setup fetches it"
+fi
+result clients "$passed" "$failed" "$skipped"
+[[ $failed == 0 ]]
