@@ -157,5 +157,6 @@ START_TEST(children_do_not_inherit_our_sockets)
 }
 END_TEST
 
-UNIT_MAIN("io/process", exit_statuses, signals, closed_input_ends_a_child_that_watches_it, what_cannot_be_started, release_ends_the_child_s_input,
-          a_loop_that_ends_before_its_released_children, children_do_not_inherit_our_sockets)
+UNIT_MAIN("io/process", exit_statuses, signals, closed_input_ends_a_child_that_watches_it, what_cannot_be_started,
+          release_ends_the_child_s_input, a_loop_that_ends_before_its_released_children,
+          children_do_not_inherit_our_sockets)
