@@ -313,6 +313,8 @@ static void stop(struct gateway *gateway)
 	for (unsigned i = 0; i < gateway->loop_count; i++)
 		free_loop(&gateway->loops[i]);
 	http_server_free(&gateway->admin_server);
+	for (uint32_t i = 0; gateway->fleet && i < fleet_count(gateway->fleet); i++)
+		unlink(fleet_address(gateway->fleet, i)->path); /* left by a worker that was killed */
 	fleet_free(&gateway->fleet);
 	desk_room_free(&gateway->room);
 	for (unsigned i = 0; i < gateway->loop_count; i++)

@@ -220,10 +220,14 @@ static const struct stream_events stream_events = { .on_read = on_read, .on_clos
 static void on_timer(struct timer *timer)
 {
 	struct http_exchange *exchange = container_of(timer, struct http_exchange, timer);
-	if (!exchange->owner)
+	if (exchange->owner) {
+		if (!exchange->gone)
+			process_input(exchange);
+	} else if (stream_queued_bytes(exchange->stream)) {
+		timer_start_after(timer, exchange->server->settings.idle_ns); /* the last answer is still on its way */
+	} else {
 		unlink_and_free(exchange);
-	else if (!exchange->gone)
-		process_input(exchange);
+	}
 }
 
 /* ---- the server ---- */
