@@ -246,12 +246,16 @@ enum error http_server_new(struct loop *loop, const struct http_server_settings 
 	return OK;
 }
 
+/* What is still on its way to a slow reader goes out all the same. */
 static void close_idle(struct http_server *server)
 {
 	for (struct http_exchange *exchange = server->first, *next; exchange; exchange = next) {
 		next = exchange->next;
-		if (!exchange->owner && !exchange->is_processing)
-			unlink_and_free(exchange);
+		if (exchange->owner || exchange->is_processing)
+			continue;
+		if (exchange->stream && stream_queued_bytes(exchange->stream))
+			stream_close_after_writing(&exchange->stream, LINGER_WRITING_NS);
+		unlink_and_free(exchange);
 	}
 }
 

@@ -12,6 +12,9 @@
 #include "base/macros.h"
 #include "io/loop_uv.h"
 
+/* What a stopped loop still gives answers that are on their way. */
+#define LAST_BYTES_NS (10 * NS_PER_S)
+
 struct posted {
 	struct posted *next;
 	void (*function)(void *argument);
@@ -160,10 +163,21 @@ void loop_free(struct loop **loop_slot)
 	free(loop);
 }
 
+/* That it is no longer armed is all that loop_run wants to know. */
+static void on_patience_over(struct timer *timer)
+{
+	(void)timer;
+}
+
 void loop_run(struct loop *loop)
 {
 	while (!loop->stopping)
 		uv_run(&loop->uv, UV_RUN_DEFAULT);
+	timer_init(&loop->patience, loop, on_patience_over);
+	timer_start_after(&loop->patience, LAST_BYTES_NS);
+	while (loop->unsent && timer_is_armed(&loop->patience))
+		uv_run(&loop->uv, UV_RUN_ONCE);
+	timer_stop(&loop->patience);
 }
 
 void loop_stop(struct loop *loop)

@@ -18,7 +18,8 @@ enum error loop_new(struct loop **out);
 /* The loop must not be running; what was made on it must be closed. Posts that have not run are dropped; signals, lingering streams and
  * released processes end here. Sets *loop to NULL. */
 void loop_free(struct loop **loop);
-/* Runs until loop_stop; once stopped, a loop does not run again. */
+/* Runs until loop_stop, then on until what was closed after writing has written, at most ten seconds; once stopped, a loop does not run
+ * again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* The time of this turn, monotonic ns: cheap, the same for everything that happens in a turn. */

@@ -27,7 +27,9 @@ struct loop {
 	int64_t fired_ns; /* timers due by then have had their turn */
 	void (*turn_end)(void *argument);
 	void *turn_argument;
-	bool stopping;        /* loop thread only */
+	bool stopping;   /* loop thread only; so the next two */
+	unsigned unsent; /* streams that were let go with bytes still queued */
+	struct timer patience;
 	uv_mutex_t lock;      /* guards the three below */
 	struct posted *first; /* owned list */
 	struct posted *last;

@@ -29,6 +29,7 @@ struct stream {
 	bool paused;
 	bool ended;         /* the other side's end, or an error, was reported */
 	bool shutting_down; /* the owner let go, queued bytes still go out */
+	bool is_unsent;     /* counted in loop->unsent: what was queued then has not all gone */
 	bool shut_down;     /* ... and are all out */
 	bool closing;
 	bool closed;       /* libuv has let go of the handle */
@@ -65,11 +66,19 @@ static void on_handle_closed(uv_handle_t *handle)
 	free_if_unused(stream);
 }
 
+static void count_sent(struct stream *stream)
+{
+	if (stream->is_unsent)
+		stream->loop->unsent--;
+	stream->is_unsent = false;
+}
+
 static void close_handle(struct stream *stream)
 {
 	if (stream->closing)
 		return;
 	stream->closing = true;
+	count_sent(stream);
 	stream->events = NULL;
 	timer_stop(&stream->linger);
 	if (stream->holds)
@@ -316,6 +325,7 @@ static void on_shut_down(uv_shutdown_t *request, int status)
 {
 	struct stream *stream = container_of(request, struct stream, shutdown);
 	stream->shut_down = true;
+	count_sent(stream);
 	if (status < 0 || stream->ended)
 		close_handle(stream);
 }
@@ -333,6 +343,10 @@ void stream_close_after_writing(struct stream **stream_slot, int64_t linger_ns)
 	if (uv_shutdown(&stream->shutdown, &stream->uv.stream, on_shut_down) < 0 || start_reading(stream) != OK) {
 		close_handle(stream);
 		return;
+	}
+	if (stream->queued) {
+		stream->is_unsent = true;
+		stream->loop->unsent++;
 	}
 	timer_start_after(&stream->linger, linger_ns);
 }

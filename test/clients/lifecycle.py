@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
 
 from penstock import Checks, Penstock, ask, chat
@@ -197,6 +198,26 @@ def loading(checks):
     hurried.stop()
 
 
+def last_bytes_arrive(checks):
+    """An answer that a slow client has not read yet is not lost when the gateway stops."""
+    penstock = Penstock(CONFIG.replace("context: 65536", "context: 1048576").replace("idle: 1s", "idle: 60s").replace("total: 20s", "total: 5m"))
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", penstock.port))
+        body = json.dumps(scripted(stream=False, tokens=900000, first_token_ms=0, gap_ms=0)).encode()
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        client.settimeout(60)
+        data = client.recv(65536)
+        penstock.process.send_signal(signal.SIGTERM)
+        penstock.wait(lambda: "stopping" in penstock.log_text(), 5)
+        while part := client.recv(65536):
+            data += part
+        head, _, rest = data.partition(b"\r\n\r\n")
+        length = int(next(line.split()[1] for line in head.split(b"\r\n") if line.startswith(b"content-length")))
+        checks.check("a slow reader gets its whole answer from a gateway that stops", len(rest) == length and length > 4000000, (len(rest), length))
+    checks.check("which then exits with 0", penstock.stop() == 0)
+
+
 def queueing(checks):
     penstock = Penstock(CONFIG.replace("sequences: 32", "sequences: 2").replace("requests: 64", "requests: 3"))
 
@@ -226,7 +247,7 @@ def main():
     penstock.stop()
     if checks.failed:
         print(penstock.log_text())
-    for part in (drains, delays_show_where_they_are, loading, queueing):
+    for part in (drains, delays_show_where_they_are, loading, last_bytes_arrive, queueing):
         try:
             part(checks)
         except Exception as error:
