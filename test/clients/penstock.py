@@ -19,6 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("PENSTOCK", os.path.join(ROOT, "build", "penstock"))
 
 
+# How much longer things may take under a sanitizer, beside other work.
+SLOWNESS = 5 if re.search(r"build-[at]san", PROGRAM) else 1
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
