@@ -1,3 +1,4 @@
+/* The worker writes, the fleet reads; both walk load_report.def. */
 #include "api/load_report.h"
 
 #include <stdio.h>

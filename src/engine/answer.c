@@ -1,3 +1,4 @@
+/* Called by worker_jobs.c on the loop, once for every piece that the step thread hands over and once at the end. */
 #include "engine/answer.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Jinja, with every line break written out: the template decides to the byte what the model reads. */
 #include "engine/chatml.h"
 
 static const char source[] =

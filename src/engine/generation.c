@@ -1,3 +1,4 @@
+/* Life of a generation, and its text on the way out: what may still become a stop string or half a character is held back. */
 #include "engine/generation.h"
 
 #include <stdlib.h>

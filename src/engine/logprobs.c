@@ -1,3 +1,4 @@
+/* Called by answer.c on the loop. */
 #include "engine/logprobs.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Called when a worker opens its model, on the opening thread. */
 #include "engine/model_path.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Called by steps.c alone, on the step thread. */
 #include "engine/places.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Samplers are made on a pool thread, once a request, and used on the step thread. */
 #include "engine/sampling.h"
 
 #include <math.h>

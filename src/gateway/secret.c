@@ -1,3 +1,4 @@
+/* Reads and makes files: at start and in `penstock key`, never on a loop. */
 #include "gateway/secret.h"
 
 #include <limits.h>

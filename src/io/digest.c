@@ -1,3 +1,4 @@
+/* Thread-safe; called on a loop, once a request that brings a key. */
 #include "io/digest.h"
 
 #include <openssl/crypto.h>

@@ -1,3 +1,4 @@
+/* A caught signal lives until its loop is freed. */
 #include "io/signals.h"
 
 #include <stdlib.h>

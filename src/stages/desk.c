@@ -1,3 +1,4 @@
+/* The only place that takes control's lock. Called on the desk's own loop, but for the views, which any thread may ask for. */
 #include "stages/desk.h"
 
 #include <pthread.h>

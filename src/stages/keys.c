@@ -1,3 +1,4 @@
+/* Called by the authenticate stage on its loop, and by the admin listener. */
 #include "stages/keys.h"
 
 #include "io/digest.h"

@@ -1,3 +1,4 @@
+/* Everything that wakes a request comes through here: the server's events, its timers, control's orders, the replica's answer. On the request's loop. */
 #include "stages/pipeline.h"
 
 #include <stdlib.h>

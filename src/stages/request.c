@@ -1,3 +1,4 @@
+/* Names and lives of a loop's requests. A name is loop, slot and generation: one that has ended is never found again. */
 #include "stages/request.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Every answer to a client is written here, by the stages and on their loop; whether it can still be a status or must be an error event is decided here, too. */
 #include "stages/respond.h"
 
 #include <stdio.h>

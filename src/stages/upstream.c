@@ -1,3 +1,4 @@
+/* Callbacks of the call to a replica, on the request's loop: they note what has come and wake the request; its stage decides. */
 #include "stages/upstream.h"
 
 #include <string.h>
