@@ -39,6 +39,16 @@ void generation_free(struct engine *engine, struct generation **generation_slot)
 	free(generation);
 }
 
+bool generation_rows_are_cancelled(const struct step_row *rows, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct generation *generation = rows[i].generation;
+		if (!generation || !atomic_load_explicit(&generation->cancelled, memory_order_relaxed))
+			return false;
+	}
+	return count > 0;
+}
+
 enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,
                                   struct bytes *fault)
 {

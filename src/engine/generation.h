@@ -84,6 +84,9 @@ struct generation {
 
 /* Takes over body (left empty). ERROR_MEMORY. */
 enum error generation_new(struct bytes *body, struct generation **out);
+/* Does nobody wait for this step any more? True when every row's generation is cancelled. Any thread, during the step. */
+bool generation_rows_are_cancelled(const struct step_row *rows, uint32_t count);
+
 /* Prompt and output so far. */
 static inline uint32_t generation_total_tokens(const struct generation *generation)
 {

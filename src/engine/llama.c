@@ -55,12 +55,7 @@ static struct llama_engine *llama_of(struct engine *engine)
 static bool nobody_waits(void *owner)
 {
 	const struct llama_engine *llama = owner;
-	for (uint32_t i = 0; i < llama->row_count; i++) {
-		const struct generation *generation = llama->step[i].generation;
-		if (!generation || !atomic_load_explicit(&generation->cancelled, memory_order_relaxed))
-			return false;
-	}
-	return llama->row_count > 0;
+	return generation_rows_are_cancelled(llama->step, llama->row_count);
 }
 
 /* What llama.cpp says about a step that was given up on purpose is no warning. */
