@@ -41,7 +41,8 @@ def main():
     penstock = Penstock(CONFIG)
     try:
         asyncio.run(burst(penstock.port, 8, 2))  # the first requests' buffers are not a leak
-        asyncio.run(burst(penstock.port, REQUESTS, 2))
+        for _ in range(3):  # the allocator keeps what a burst of this size needs, and how much of it is chance
+            asyncio.run(burst(penstock.port, REQUESTS, 2))
         before = penstock.memory_kib()
         answers = asyncio.run(burst(penstock.port, REQUESTS, 12))
         report(answers, checks)
