@@ -135,7 +135,7 @@ void worker_report(struct worker *worker)
 
 static void start_listening(struct job *job)
 {
-	worker_report(job->worker); /* to the others; the new one gets what is current below */
+	worker_report(job->worker); /* to the others; what is current goes to the new one below */
 	job->is_listener = true;
 	http_respond_start(job->exchange, 200, SPAN("content-type: text/event-stream\r\ncache-control: no-store\r\n"));
 	send_report(job);

@@ -1,4 +1,5 @@
 """The official openai package of PyPI, unchanged, against the real model: streaming, tools, JSON schema, errors, retries."""
+import asyncio
 import json
 import os
 import sys
@@ -7,7 +8,7 @@ import openai
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from penstock import Checks, Penstock, ROOT
+from penstock import Checks, Penstock, ROOT, ask
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Weather of a city", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
@@ -35,8 +36,6 @@ def streamed(client, checks):
     stream = client.chat.completions.create(model="assistant", messages=ASK, max_tokens=20, stream=True,
                                             stream_options={"include_usage": True})
     chunks = list(stream)
-    for chunk in chunks:
-        ChatCompletionChunk.model_validate(chunk.model_dump())
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     checks.check("a stream names Paris", "Paris" in text, text)
     checks.check("its first delta has the role", chunks[0].choices[0].delta.role == "assistant")
@@ -44,6 +43,20 @@ def streamed(client, checks):
     checks.check("usage comes last", not chunks[-1].choices and chunks[-1].usage.completion_tokens > 0)
     without = list(client.chat.completions.create(model="assistant", messages=ASK, max_tokens=5, stream=True))
     checks.check("no usage where none was asked for", all(chunk.choices for chunk in without))
+
+
+def chunks_on_the_wire(client, checks):
+    """The bytes that we send, against the schema: what the client makes of them would hide what is missing."""
+    answer = asyncio.run(ask(client.base_url.port, {"model": "assistant", "messages": ASK, "max_tokens": 20, "stream": True,
+                                                    "stream_options": {"include_usage": True}}))
+    chunks = [json.loads(event) for event in answer.events if event != "[DONE]"]
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    checks.check("every chunk has what the schema wants", len(chunks) > 3 and all(
+        {"id", "object", "created", "model", "choices", "usage"} <= set(chunk) for chunk in chunks) and all(
+        {"index", "delta", "logprobs", "finish_reason"} <= set(choice) for choice in choices), chunks[:1])
+    checks.check("all chunks are of one answer", len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1)
 
 
 def tools(client, checks):
@@ -125,7 +138,7 @@ def main():
     penstock = Penstock("".join(lines))
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{penstock.port}/v1", api_key="none", max_retries=0, timeout=60)
     try:
-        for part in (whole, streamed, tools, formats, fields, errors):
+        for part in (whole, streamed, chunks_on_the_wire, tools, formats, fields, errors):
             try:
                 part(client, checks)
             except Exception as error:  # a part that breaks is a failed check, not the end of the run

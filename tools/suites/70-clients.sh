@@ -92,7 +92,7 @@ unset ASAN_OPTIONS UBSAN_OPTIONS
 if [[ -f $model ]]; then
 	build_or_fail clients build
 	counted burst python3 test/clients/burst.py
-	counted "clients that leave" python3 test/clients/leave_real.py
+	counted "the real engine in trouble" python3 test/clients/real_engine.py
 	if folder=$(packages_folder python "${python_packages[@]}"); then
 		counted 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
 	else
