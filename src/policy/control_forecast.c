@@ -179,23 +179,24 @@ struct forecast forecast_request(const struct control *control, const struct poo
 	return forecast_in_turn(control, pool, prompt_tokens, &ahead);
 }
 
-/* A replica that runs nothing, and nobody waits. */
-static bool is_idle(const struct control *control, const struct pool *pool)
+/* What became of earlier forecasts tells of replicas that run, with others beside: not of one that runs nothing while nobody waits, and not of the
+ * rest of a cold start. */
+static bool ratio_tells(const struct control *control, const struct pool *pool)
 {
-	if (pool->queued_count)
-		return false;
+	bool is_running = false;
 	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
 		const struct replica *replica = &control->replicas[pool->first_replica + i];
-		if (replica->in_flight == 0 && replica_credits(control, replica, 0) > 0)
-			return true;
+		if (pool->queued_count == 0 && replica->in_flight == 0 && replica_credits(control, replica, 0) > 0)
+			return false;
+		is_running |= replica->state == REPLICA_READY;
 	}
-	return false;
+	return is_running;
 }
 
 int64_t forecast_promised_ns(const struct control *control, const struct pool *pool, uint32_t class,
                              int64_t forecast_ns)
 {
-	if (forecast_ns == NS_NEVER || is_idle(control, pool))
+	if (forecast_ns == NS_NEVER || !ratio_tells(control, pool))
 		return forecast_ns;
 	double promised_ns = (double)forecast_ns * predict_ratio_p95(&pool->ratios[class]);
 	return promised_ns < (double)PREDICT_MAX_NS ? (int64_t)promised_ns : PREDICT_MAX_NS;

@@ -427,6 +427,21 @@ START_TEST(a_ratio_that_grew_too_large_is_learned_anew)
 }
 END_TEST
 
+START_TEST(a_cold_start_is_not_scaled)
+{
+	struct rig rig;
+	rig_open(&rig, &small, 8);
+	rig_ready(&rig, 0, 1, 0);
+	run_requests(&rig, 40, 240, 100);
+	rig_state(&rig, 0, REPLICA_STARTING, 50);
+	rig.now_ns += 500 * NS_PER_MS;
+	/* 0.5 s for the second half is within the 2 s allowed, whatever became of the answers of the last life. */
+	ck_assert_int_eq(rig_arrive(&rig, 1).kind, ORDER_PREPARE);
+	ck_assert_int_le(wait_ns(&rig), 2 * NS_PER_S);
+	rig_close(&rig);
+}
+END_TEST
+
 START_TEST(slow_preparation_is_not_the_engines_doing)
 {
 	struct rig rig;
@@ -515,6 +530,6 @@ UNIT_MAIN("policy/control", no_replica_no_admission, the_queue_holds_as_many_as_
           credits_are_cells, no_more_in_flight_than_allowed_over_all_pools, waiting_ends_exactly_when_it_should,
           a_first_token_that_does_not_come_is_cancelled, nothing_is_sent_that_cannot_be_in_time,
           no_deadline_and_odd_ones_are_survived, cold_starts_are_waited_for, what_predictions_get_wrong_scales_them,
-          a_ratio_that_grew_too_large_is_learned_anew, slow_preparation_is_not_the_engines_doing,
-          the_least_loaded_replica_is_chosen_and_ties_are_spread, too_many_orders_for_one_call_come_with_the_next,
-          nothing_at_all_is_a_control_too)
+          a_ratio_that_grew_too_large_is_learned_anew, a_cold_start_is_not_scaled,
+          slow_preparation_is_not_the_engines_doing, the_least_loaded_replica_is_chosen_and_ties_are_spread,
+          too_many_orders_for_one_call_come_with_the_next, nothing_at_all_is_a_control_too)
