@@ -21,7 +21,9 @@ struct answer {
 	char id[64];
 	char model[128];
 	int64_t created_s;
-	uint32_t tokens;               /* of the output */
+	uint32_t tokens;        /* of the output */
+	uint32_t cached_tokens; /* of the prompt */
+	uint32_t preemptions;
 	bool has_role;                 /* a stream's first delta names the role */
 	uint32_t text_offset;          /* of a completion's next token */
 	struct bytes *stream;          /* where deltas go during a call; NULL when not streaming */
@@ -208,6 +210,8 @@ static void add_text(struct answer *answer, struct span text, bool is_final)
 void answer_add(struct answer *answer, const struct generation_output *output, struct bytes *out)
 {
 	answer->tokens += output->tokens;
+	answer->cached_tokens += output->cached_tokens;
+	answer->preemptions += output->preemptions;
 	bytes_append_span(&answer->pending_logprobs, bytes_span(&output->logprobs));
 	answer->stream = answer->generation->request.stream ? out : NULL;
 	if (output->text.len)
@@ -221,8 +225,8 @@ static void write_usage(const struct answer *answer, struct bytes *out)
 	uint32_t prompt = answer->generation->prompt_count;
 	bytes_printf(out,
 	             "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
-	             "\"prompt_tokens_details\":{\"cached_tokens\":0}}",
-	             prompt, answer->tokens, prompt + answer->tokens);
+	             "\"prompt_tokens_details\":{\"cached_tokens\":%u}}",
+	             prompt, answer->tokens, prompt + answer->tokens, answer->cached_tokens);
 }
 
 static int64_t between(int64_t from_ns, int64_t to_ns)
@@ -234,9 +238,10 @@ void answer_write_timings(const struct answer *answer, const struct generation_t
 {
 	bytes_printf(
 		out,
-		"{\"prompt_tokens\":%u,\"cached_tokens\":0,\"output_tokens\":%u,\"tokenize_ns\":%lld,\"queue_ns\":%lld,"
-		"\"prefill_ns\":%lld,\"decode_ns\":%lld}",
-		answer->generation->prompt_count, answer->tokens, (long long)between(times->arrived_ns, times->prepared_ns),
+		"{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"output_tokens\":%u,\"preemptions\":%u,\"tokenize_ns\":%lld,"
+		"\"queue_ns\":%lld,\"prefill_ns\":%lld,\"decode_ns\":%lld}",
+		answer->generation->prompt_count, answer->cached_tokens, answer->tokens, answer->preemptions,
+		(long long)between(times->arrived_ns, times->prepared_ns),
 		(long long)between(times->prepared_ns, times->started_ns),
 		(long long)between(times->started_ns, times->first_token_ns),
 		(long long)between(times->first_token_ns, times->finished_ns));

@@ -16,7 +16,7 @@ void answer_add(struct answer *answer, const struct generation_output *output, s
 /* The end: a stream's last events (finish, usage where asked, timings, [DONE]), or the whole body. */
 void answer_finish(struct answer *answer, enum finish_reason reason, const struct generation_times *times,
                    struct bytes *out);
-/* {"prompt_tokens":..,"cached_tokens":..,"output_tokens":..,"tokenize_ns":..,"queue_ns":..,"prefill_ns":..,"decode_ns":..}: what a stream
+/* {"prompt_tokens":..,"cached_tokens":..,"output_tokens":..,"preemptions":..,"tokenize_ns":..,"queue_ns":..,"prefill_ns":..,"decode_ns":..}: what a stream
  * carries in its "penstock" event, and any other answer in its x-penstock-timings header. */
 void answer_write_timings(const struct answer *answer, const struct generation_times *times, struct bytes *out);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "engine/kv_state.h"
 
 enum error generation_new(struct bytes *body, struct generation **out)
 {
@@ -30,6 +31,7 @@ void generation_free(struct engine *engine, struct generation **generation_slot)
 	chat_prompt_free(&generation->chat);
 	free(generation->prompt);
 	free(generation->output_tokens);
+	kv_state_unref(&generation->state);
 	api_request_fini(&generation->request);
 	bytes_fini(&generation->pending);
 	bytes_fini(&generation->ready.text);
@@ -37,16 +39,6 @@ void generation_free(struct engine *engine, struct generation **generation_slot)
 	bytes_fini(&generation->body);
 	arena_fini(&generation->arena);
 	free(generation);
-}
-
-bool generation_rows_are_cancelled(const struct step_row *rows, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		const struct generation *generation = rows[i].generation;
-		if (!generation || !atomic_load_explicit(&generation->cancelled, memory_order_relaxed))
-			return false;
-	}
-	return count > 0;
 }
 
 enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,

@@ -1,8 +1,8 @@
 /* One request inside the worker, from its bytes to its last token.
  *
- * Three threads see it, one after the other: the loop makes it, a pool thread prepares it, the step thread runs it; then the loop
- * frees it. Fields below say whose they are. `cancelled` is the only one that crosses at any time; ready output crosses under the
- * step thread's lock (steps.h). */
+ * Several threads see it, one after the other: the loop makes it, a pool thread prepares it, the prompts' thread computes its prompt, the streams'
+ * thread decodes it; then the loop frees it. Fields below say whose they are. `cancelled` is the only one that crosses at any time; ready output
+ * crosses under the lock of steps.h. */
 #ifndef PENSTOCK_ENGINE_GENERATION_H
 #define PENSTOCK_ENGINE_GENERATION_H
 
@@ -37,9 +37,11 @@ struct generation_logprob {
 
 /* What the step thread has ready for the loop; moved out whole, under the lock. */
 struct generation_output {
-	struct bytes text;     /* complete characters only, stop strings cut off */
-	struct bytes logprobs; /* struct generation_logprob, packed */
-	uint32_t tokens;       /* generated since the last take */
+	struct bytes text;      /* complete characters only, stop strings cut off */
+	struct bytes logprobs;  /* struct generation_logprob, packed */
+	uint32_t tokens;        /* generated since the last take */
+	uint32_t cached_tokens; /* of the prompt, taken from a cached prefix: told once */
+	uint32_t preemptions;   /* since the last take */
 	enum finish_reason finish;
 	enum error failure; /* with FINISH_ERROR */
 };
@@ -54,6 +56,8 @@ struct generation {
 	uint32_t output_cap;     /* tokens, whatever the request asks for; 0 = none */
 	uint32_t prompt_cap;     /* a longer prompt is refused; 0 = none */
 	uint64_t arrival;        /* unique, increasing */
+	uint32_t class;          /* 0 = the highest; the lowest is preempted first */
+	uint64_t salt;           /* whose prefixes it may share */
 	void *owner;             /* the loop's side of it */
 
 	/* Set by prepare, constant afterwards. */
@@ -65,15 +69,19 @@ struct generation {
 	struct span stops[GENERATION_STOPS_MAX]; /* borrowed from request or chat */
 	size_t stop_count;
 
-	/* The step thread's. */
+	/* Of the thread that has it: the prompts', then the streams'. */
 	struct generation *next; /* its lists */
-	int32_t sequence;        /* -1 = none */
-	uint32_t cached;         /* tokens in the KV cache */
-	int32_t *output_tokens;  /* owned; shape (output_max,), so that a preempted sequence can be computed again */
+	enum engine_lane lane;   /* the place that it has, LANE_SHORT or LANE_LONG; LANE_PROMPTS = none (places.h) */
+	uint32_t reserved;       /* cells of the place */
+	int32_t sequence;        /* in the lane where it is computed; -1 = none */
+	uint32_t cached;         /* tokens whose cells it has, in its sequence or in `state` */
+	struct kv_state *state;  /* owned; between two lanes */
+	int32_t *output_tokens;  /* owned; shape (output_max,), so that it can be computed again */
 	uint32_t output_count;
+	int64_t token_ns;     /* of the last one; 0 = none, or it was preempted since */
 	struct bytes pending; /* text that may still become a stop string or half a character */
 
-	/* Guarded by the step thread's lock. */
+	/* Guarded by the lock of steps.h. */
 	struct generation *next_news;
 	bool has_news;
 	struct generation_output ready;
@@ -84,9 +92,6 @@ struct generation {
 
 /* Takes over body (left empty). ERROR_MEMORY. */
 enum error generation_new(struct bytes *body, struct generation **out);
-/* Does nobody wait for this step any more? True when every row's generation is cancelled. Any thread, during the step. */
-bool generation_rows_are_cancelled(const struct step_row *rows, uint32_t count);
-
 /* Prompt and output so far. */
 static inline uint32_t generation_total_tokens(const struct generation *generation)
 {
@@ -106,8 +111,8 @@ void generation_free(struct engine *engine, struct generation **generation);
  * requests that name no limit. ERROR_RANGE, ERROR_LIMIT with a sentence for the client; ERROR_MEMORY. */
 enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,
                                   struct bytes *fault);
-/* Adds a token's text; returns true when a stop string is complete (the rest is dropped). Moves what is safe to show to `ready`. Step
- * thread, under its lock. */
+/* Adds a token's text; returns true when a stop string is complete (the rest is dropped). Moves what is safe to show to `ready`. Under
+ * the lock. */
 bool generation_add_text(struct generation *generation, struct span text);
 /* Moves everything to `ready`: the answer is over. */
 void generation_flush_text(struct generation *generation);

@@ -1,12 +1,16 @@
-/* The engine's operations over llama.cpp's C library: with chat.cpp the only file that includes its headers.
+/* The engine's operations over llama.cpp's C library.
  *
- * One model, one context with a unified KV cache; up to `sequences` sequences decode in one batch. */
+ * One model, a context for each lane: prompts and the long lane have one room for all their sequences (kv_unified), the short lane gives each its own
+ * cells, because attention in a common room looks at everybody's (docs/engine.md has the measurements). The long lane's context is opened when the
+ * first stream needs it. */
 #include <llama.h>
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,31 +21,40 @@
 #include "engine/chatml.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engine/kv_state.h"
+#include "engine/llama_state.h"
 #include "engine/model_path.h"
 #include "engine/sampling.h"
 
 #define LLAMA_VERSION_WANTED "0.5.0"
-#define STEP_TOKENS_MAX 512
-/* Below 64 tokens a chunk costs as much as 64 (measured on the CPU backend: another attention path). */
-#define CHUNK_TOKENS 64
+/* Prompt tokens of a step. On a CPU 128 have the least cost a token; wider ones fall out of its caches (measured: docs/engine.md). */
+#define STEP_TOKENS_CPU 128
+#define STEP_TOKENS_GPU 512
 #define WARM_UP_TOKENS 16
 #define TEMPLATE_BYTES_MAX (1024 * 1024)
+
+/* One thread's. */
+struct llama_lane {
+	struct llama_context *context; /* NULL = not opened yet */
+	struct llama_batch batch;
+	struct sampling_scratch *scratch;
+	struct bytes piece; /* of the last sampled token */
+	struct llama_engine *llama;
+	enum engine_lane lane;
+};
 
 struct llama_engine {
 	struct engine base;
 	struct llama_model *model;
-	struct llama_context *context;
 	const struct llama_vocab *vocab;
 	struct chat_templates *templates; /* NULL when the model has none */
-	struct llama_batch batch;
+	struct llama_lane lanes[LANES];
 	struct sampling_defaults defaults;
 	int64_t output_default; /* tokens, for requests that name no limit */
-	struct sampling_scratch *scratch;
-	struct bytes piece;          /* of the last sampled token */
-	const struct step_row *step; /* during a decode */
-	uint32_t row_count;
+	int32_t threads;
 	engine_progress *progress;
 	void *progress_owner;
+	atomic_bool is_open; /* opening is over */
 };
 
 static struct llama_engine *llama_of(struct engine *engine)
@@ -51,21 +64,23 @@ static struct llama_engine *llama_of(struct engine *engine)
 
 /* ---- opening ---- */
 
-/* Asked between the nodes of a step's graph. A step that somebody still waits for runs to its end: its length is bounded. */
-static bool nobody_waits(void *owner)
+/* Asked between the nodes of a step's graph. */
+static bool gives_up(void *owner)
 {
-	const struct llama_engine *llama = owner;
-	return generation_rows_are_cancelled(llama->step, llama->row_count);
+	const struct llama_lane *lane = owner;
+	const struct engine *engine = &lane->llama->base;
+	return engine->goes_on && !engine->goes_on(engine->owner, lane->lane);
 }
 
-/* What llama.cpp says about a step that was given up on purpose is no warning. */
+/* Steps that are given up on purpose are the library's errors, too: what it says is for debugging, and what we make of it is logged by us. */
 static void forward_log(enum ggml_log_level level, const char *text, void *owner)
 {
+	const atomic_bool *is_open = owner;
 	size_t len = strlen(text);
 	while (len && text[len - 1] == '\n')
 		len--;
 	if (len && (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN)) {
-		bool is_warning = level == GGML_LOG_LEVEL_ERROR && !nobody_waits(owner);
+		bool is_warning = level == GGML_LOG_LEVEL_ERROR && !atomic_load(is_open);
 		log_line(is_warning ? LOG_WARNING : LOG_DEBUG, "llama: %.*s", (int)len, text);
 	}
 }
@@ -138,55 +153,111 @@ static uint32_t sequence_count(const struct pool_config *settings)
 	return count < 1 ? 1 : count > 16 ? 16 : (uint32_t)count;
 }
 
-static enum error open_context(struct llama_engine *llama, const struct pool_config *settings, struct bytes *fault)
+/* auto: what fits beside the others in as many cells as the long lane has, at most. */
+static uint32_t short_tokens(const struct pool_config *settings)
 {
-	struct llama_context_params params = llama_context_default_params();
-	params.n_ctx = (uint32_t)settings->engine_context;
-	params.n_batch = STEP_TOKENS_MAX;
-	params.n_ubatch = STEP_TOKENS_MAX;
-	params.n_seq_max = sequence_count(settings);
-	params.n_outputs_max = sequence_count(settings); /* a row of logits a sequence, not one a token */
-	params.n_threads = thread_count(settings);
-	params.n_threads_batch = params.n_threads;
-	params.kv_unified = true;
-	params.no_perf = true;
-	params.abort_callback = nobody_waits;
-	params.abort_callback_data = llama;
-	llama->context = llama_init_from_model(llama->model, params);
-	if (!llama->context) {
-		bytes_printf(fault, "No context of %lld tokens for %lld sequences: too little memory? Lower engine.context.",
-		             (long long)settings->engine_context, (long long)params.n_seq_max);
-		return ERROR_MEMORY;
-	}
-	llama->batch = llama_batch_init(STEP_TOKENS_MAX, 0, 1);
-	return OK;
+	if (settings->engine_short_context >= 0)
+		return (uint32_t)settings->engine_short_context;
+	return (uint32_t)settings->engine_context / sequence_count(settings);
 }
 
-static void fill_facts(struct llama_engine *llama)
+static uint32_t step_tokens(const struct llama_engine *llama, const struct pool_config *settings)
+{
+	if (settings->engine_step_tokens > 0)
+		return (uint32_t)settings->engine_step_tokens;
+	bool has_gpu = settings->engine_gpu_layers != 0 && llama_supports_gpu_offload();
+	(void)llama;
+	return has_gpu ? STEP_TOKENS_GPU : STEP_TOKENS_CPU;
+}
+
+/* Any thread that has the lane to itself. */
+static enum error open_lane(struct llama_engine *llama, enum engine_lane which)
+{
+	const struct engine_facts *facts = &llama->base.facts;
+	struct llama_lane *lane = &llama->lanes[which];
+	struct llama_context_params params = llama_context_default_params();
+	bool is_prompts = which == LANE_PROMPTS;
+	uint32_t sequences = is_prompts ? ENGINE_PROMPTS_MAX : facts->sequences;
+	params.n_ctx = which == LANE_SHORT ? facts->short_tokens * sequences : facts->context_tokens;
+	params.n_batch = is_prompts ? facts->step_tokens_max : sequences;
+	params.n_ubatch = params.n_batch;
+	params.n_seq_max = sequences;
+	params.n_outputs_max = sequences; /* a row of logits a sequence, not one a token */
+	params.n_threads = llama->threads;
+	params.n_threads_batch = llama->threads;
+	params.kv_unified = which != LANE_SHORT;
+	params.no_perf = true;
+	params.abort_callback = gives_up;
+	params.abort_callback_data = lane;
+	lane->llama = llama;
+	lane->lane = which;
+	if (!lane->scratch && sampling_scratch_new(llama->vocab, &lane->scratch) != OK)
+		return ERROR_MEMORY;
+	if (!lane->batch.token)
+		lane->batch = llama_batch_init((int32_t)params.n_batch, 0, 1);
+	lane->context = llama_init_from_model(llama->model, params);
+	return lane->context && lane->batch.token ? OK : ERROR_MEMORY;
+}
+
+static void *open_short_lane(void *argument)
+{
+	struct llama_engine *llama = argument;
+	return open_lane(llama, LANE_SHORT) == OK ? llama : NULL;
+}
+
+/* Clearing a lane's cells takes most of it: both are opened at once. */
+static enum error open_lanes(struct llama_engine *llama, struct bytes *fault)
+{
+	const struct engine_facts *facts = &llama->base.facts;
+	pthread_t thread;
+	void *opened = llama;
+	bool has_thread = facts->short_tokens && pthread_create(&thread, NULL, open_short_lane, llama) == 0;
+	if (facts->short_tokens && !has_thread)
+		opened = open_short_lane(llama);
+	enum error error = open_lane(llama, LANE_PROMPTS);
+	if (has_thread)
+		pthread_join(thread, &opened);
+	if (!error && !opened)
+		error = ERROR_MEMORY;
+	if (error)
+		bytes_printf(
+			fault, "No room for %u tokens of context and %u sequences of %u: too little memory? Lower engine.context.",
+			facts->context_tokens, facts->sequences, facts->short_tokens);
+	return error;
+}
+
+static void close_lane(struct llama_lane *lane)
+{
+	sampling_scratch_free(&lane->scratch);
+	bytes_fini(&lane->piece);
+	if (lane->batch.token)
+		llama_batch_free(lane->batch);
+	if (lane->context)
+		llama_free(lane->context);
+}
+
+static void fill_facts(struct llama_engine *llama, const struct pool_config *settings)
 {
 	struct engine_facts *facts = &llama->base.facts;
 	uint32_t trained = (uint32_t)llama_model_n_ctx_train(llama->model);
-	facts->context_tokens = llama_n_ctx(llama->context);
+	facts->context_tokens = (uint32_t)settings->engine_context;
 	facts->request_tokens = trained && trained < facts->context_tokens ? trained : facts->context_tokens;
-	facts->sequences = llama_n_seq_max(llama->context);
-	facts->step_tokens_max = STEP_TOKENS_MAX;
-	facts->chunk_tokens = CHUNK_TOKENS;
+	facts->sequences = sequence_count(settings);
+	facts->short_tokens = short_tokens(settings);
+	facts->step_tokens_max = step_tokens(llama, settings);
 	facts->vocabulary = (uint32_t)llama_vocab_n_tokens(llama->vocab);
 	facts->has_chat_template = llama->templates != NULL;
+	facts->keeps_whole = llama_model_is_recurrent(llama->model) || llama_model_is_hybrid(llama->model);
 }
 
 static void llama_close(struct engine **engine)
 {
 	struct llama_engine *llama = llama_of(*engine);
 	*engine = NULL;
-	sampling_scratch_free(&llama->scratch);
-	bytes_fini(&llama->piece);
+	for (int lane = 0; lane < LANES; lane++)
+		close_lane(&llama->lanes[lane]);
 	if (llama->templates)
 		chat_templates_close(&llama->templates);
-	if (llama->batch.token)
-		llama_batch_free(llama->batch);
-	if (llama->context)
-		llama_free(llama->context);
 	if (llama->model)
 		llama_model_free(llama->model);
 	llama_backend_free();
@@ -222,12 +293,12 @@ static enum error open_parts(struct llama_engine *llama, const struct pool_confi
 	if (!error)
 		error = load_model(llama, settings, fault);
 	if (!error)
-		error = open_context(llama, settings, fault);
-	if (!error)
 		error = open_templates(llama, settings->engine_chat_template, fault);
-	if (!error)
-		error = sampling_scratch_new(llama->vocab, &llama->scratch);
-	return error;
+	if (error)
+		return error;
+	llama->threads = thread_count(settings);
+	fill_facts(llama, settings);
+	return open_lanes(llama, fault);
 }
 
 static enum error llama_open(const struct pool_config *settings, engine_progress *progress, void *owner,
@@ -242,7 +313,7 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
 		                                          settings->engine_min_p, settings->engine_top_k };
 	llama->output_default = settings->engine_output;
-	llama_log_set(forward_log, llama);
+	llama_log_set(forward_log, &llama->is_open);
 	llama_backend_init();
 	enum error error = open_parts(llama, settings, fault);
 	struct engine *engine = &llama->base;
@@ -250,7 +321,7 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 		llama_close(&engine);
 		return error;
 	}
-	fill_facts(llama);
+	atomic_store(&llama->is_open, true);
 	*out = engine;
 	return OK;
 }
@@ -346,10 +417,8 @@ static void llama_release(struct engine *engine, struct generation *generation)
 
 /* ---- steps ---- */
 
-static enum error llama_decode_rows(struct engine *engine, struct step_row *rows, uint32_t count)
+static void fill_batch(struct llama_batch *batch, struct step_row *rows, uint32_t count)
 {
-	struct llama_engine *llama = llama_of(engine);
-	struct llama_batch *batch = &llama->batch;
 	batch->n_tokens = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		struct step_row *row = &rows[i];
@@ -363,15 +432,22 @@ static enum error llama_decode_rows(struct engine *engine, struct step_row *rows
 			row->output = at;
 		}
 	}
-	llama->step = rows;
-	llama->row_count = count;
-	int32_t status = llama_decode(llama->context, *batch);
-	llama->row_count = 0;
+}
+
+static enum error llama_decode_rows(struct engine *engine, enum engine_lane which, struct step_row *rows,
+                                    uint32_t count)
+{
+	struct llama_lane *lane = &llama_of(engine)->lanes[which];
+	fill_batch(&lane->batch, rows, count);
+	int32_t status = llama_decode(lane->context, lane->batch);
 	if (status == 0)
 		return OK;
-	if (status == 2)
-		return ERROR_CANCELLED;
-	return status == 1 ? ERROR_BUSY : ERROR_INTERNAL;
+	if (status != 2)
+		return status == 1 ? ERROR_BUSY : ERROR_INTERNAL;
+	/* What was given up may have left cells behind. */
+	for (uint32_t i = 0; i < count; i++)
+		llama_memory_seq_rm(llama_get_memory(lane->context), rows[i].sequence, rows[i].position, -1);
+	return ERROR_CANCELLED;
 }
 
 static void token_piece(const struct llama_engine *llama, int32_t token, bool with_special, struct bytes *out)
@@ -388,30 +464,69 @@ static void token_piece(const struct llama_engine *llama, int32_t token, bool wi
 	out->len += len > 0 ? (size_t)len : 0;
 }
 
-static enum error llama_sample(struct engine *engine, struct generation *generation, int32_t output,
-                               struct sampled_token *out, struct token_logprob *tops, uint32_t top_count)
+static enum error llama_sample(struct engine *engine, enum engine_lane which, struct generation *generation,
+                               int32_t output, struct sampled_token *out, struct token_logprob *tops,
+                               uint32_t top_count)
 {
 	struct llama_engine *llama = llama_of(engine);
-	const float *logits = llama_get_logits_ith(llama->context, output);
+	struct llama_lane *lane = &llama->lanes[which];
+	const float *logits = llama_get_logits_ith(lane->context, output);
 	if (!logits)
 		return ERROR_INTERNAL;
-	int32_t token = sampling_take(generation->sampler, llama->scratch, logits);
+	int32_t token = sampling_take(generation->sampler, lane->scratch, logits);
 	if (top_count)
-		sampling_logprobs(llama->scratch, logits, token, tops, top_count);
+		sampling_logprobs(lane->scratch, logits, token, tops, top_count);
 	out->token = token;
 	out->is_end = llama_vocab_is_eog(llama->vocab, token);
-	bytes_clear(&llama->piece);
+	bytes_clear(&lane->piece);
 	if (!out->is_end) {
 		bool keeps = generation->chat && chat_prompt_keeps_token(generation->chat, token);
-		token_piece(llama, token, keeps, &llama->piece);
+		token_piece(llama, token, keeps, &lane->piece);
 	}
-	out->text = bytes_span(&llama->piece);
+	out->text = bytes_span(&lane->piece);
 	return OK;
 }
 
-static void llama_forget(struct engine *engine, int32_t sequence)
+/* ---- cells ---- */
+
+static enum error llama_forget(struct engine *engine, enum engine_lane which, int32_t sequence, uint32_t from)
 {
-	llama_memory_seq_rm(llama_get_memory(llama_of(engine)->context), sequence, -1, -1);
+	struct llama_context *context = llama_of(engine)->lanes[which].context;
+	if (llama_memory_seq_rm(llama_get_memory(context), sequence, from ? (int32_t)from : -1, -1))
+		return OK;
+	llama_memory_seq_rm(llama_get_memory(context), sequence, -1, -1);
+	return ERROR_UNSUPPORTED;
+}
+
+static void llama_share(struct engine *engine, int32_t from, int32_t to, uint32_t count)
+{
+	struct llama_context *context = llama_of(engine)->lanes[LANE_PROMPTS].context;
+	llama_memory_seq_cp(llama_get_memory(context), from, to, 0, (int32_t)count);
+}
+
+/* A common room is one stream. */
+static uint32_t streams_of(const struct engine *engine, enum engine_lane lane)
+{
+	return lane == LANE_SHORT ? engine->facts.sequences : 1;
+}
+
+static struct kv_state *llama_save(struct engine *engine, enum engine_lane which, int32_t sequence, uint32_t tokens)
+{
+	return llama_state_save(llama_of(engine)->lanes[which].context, streams_of(engine, which), engine->facts.sequences,
+	                        sequence, tokens);
+}
+
+static enum error llama_restore(struct engine *engine, enum engine_lane which, int32_t sequence,
+                                const struct kv_state *state, uint32_t count)
+{
+	struct llama_engine *llama = llama_of(engine);
+	enum error error = llama->lanes[which].context ? OK : open_lane(llama, which);
+	if (!error)
+		error = llama_state_restore(llama->lanes[which].context, streams_of(engine, which), engine->facts.sequences,
+		                            sequence, state);
+	if (!error && count < state->tokens)
+		error = llama_forget(engine, which, sequence, count);
+	return error;
 }
 
 static void llama_token_text(struct engine *engine, int32_t token, struct bytes *out)
@@ -429,12 +544,19 @@ static enum error llama_warm_up(struct engine *engine)
 	struct step_row prompt = {
 		.sequence = 0, .position = 0, .tokens = tokens, .count = WARM_UP_TOKENS, .samples = true
 	};
-	enum error error = llama_decode_rows(engine, &prompt, 1);
+	enum error error = llama_decode_rows(engine, LANE_PROMPTS, &prompt, 1);
+	enum engine_lane lane = engine->facts.short_tokens ? LANE_SHORT : LANE_LONG;
+	struct kv_state *state = error ? NULL : llama_save(engine, LANE_PROMPTS, 0, WARM_UP_TOKENS);
 	struct step_row next = { .sequence = 0, .position = WARM_UP_TOKENS, .tokens = tokens, .count = 1, .samples = true };
 	if (!error)
-		error = llama_decode_rows(engine, &next, 1);
-	llama_forget(engine, 0);
-	return error;
+		error = state ? llama_restore(engine, lane, 0, state, WARM_UP_TOKENS) : ERROR_MEMORY;
+	if (!error)
+		error = llama_decode_rows(engine, lane, &next, 1);
+	kv_state_unref(&state);
+	enum error dropped = llama_forget(engine, LANE_PROMPTS, 0, 0);
+	if (!error && !dropped)
+		dropped = llama_forget(engine, lane, 0, 0);
+	return error ? error : dropped;
 }
 
 const struct engine_ops llama_engine_ops = {
@@ -447,5 +569,8 @@ const struct engine_ops llama_engine_ops = {
 	.decode = llama_decode_rows,
 	.sample = llama_sample,
 	.forget = llama_forget,
+	.share = llama_share,
+	.save = llama_save,
+	.restore = llama_restore,
 	.token_text = llama_token_text,
 };

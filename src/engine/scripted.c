@@ -11,9 +11,11 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engine/kv_state.h"
 
 #define BYTES_PER_TOKEN 4
 #define VOCABULARY 32
+#define BYTES_PER_CELL 1024
 #define LOAD_STEPS 20
 /* How often a long step looks whether somebody still waits for it. */
 #define LOOK_NS (5 * NS_PER_MS)
@@ -60,8 +62,8 @@ static enum error scripted_open(const struct pool_config *settings, engine_progr
 		.context_tokens = (uint32_t)settings->engine_context,
 		.request_tokens = (uint32_t)settings->engine_context,
 		.sequences = settings->engine_sequences > 0 ? (uint32_t)settings->engine_sequences : 16,
+		.short_tokens = settings->engine_short_context > 0 ? (uint32_t)settings->engine_short_context : 0,
 		.step_tokens_max = 512,
-		.chunk_tokens = 64,
 		.vocabulary = VOCABULARY,
 		.has_chat_template = true,
 	};
@@ -133,10 +135,9 @@ static void scripted_release(struct engine *engine, struct generation *generatio
 	generation->sampler = NULL;
 }
 
-static enum error scripted_decode(struct engine *engine, struct step_row *rows, uint32_t count)
+static enum error scripted_decode(struct engine *engine, enum engine_lane lane, struct step_row *rows, uint32_t count)
 {
 	int64_t longest_ns = 0;
-	(void)engine;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct generation *generation = rows[i].generation;
 		const struct script *script = generation->sampler;
@@ -149,19 +150,21 @@ static enum error scripted_decode(struct engine *engine, struct step_row *rows, 
 	/* As the real one does: a step that nobody waits for is given up. */
 	int64_t end_ns = clock_now_ns() + longest_ns;
 	for (int64_t left_ns = longest_ns; left_ns > 0; left_ns = end_ns - clock_now_ns()) {
-		if (generation_rows_are_cancelled(rows, count))
+		if (engine->goes_on && !engine->goes_on(engine->owner, lane))
 			return ERROR_CANCELLED;
 		pass_time(min_ll(left_ns, LOOK_NS));
 	}
 	return OK;
 }
 
-static enum error scripted_sample(struct engine *engine, struct generation *generation, int32_t output,
-                                  struct sampled_token *out, struct token_logprob *tops, uint32_t top_count)
+static enum error scripted_sample(struct engine *engine, enum engine_lane lane, struct generation *generation,
+                                  int32_t output, struct sampled_token *out, struct token_logprob *tops,
+                                  uint32_t top_count)
 {
 	const struct script *script = generation->sampler;
 	int64_t at = generation->output_count;
 	(void)engine;
+	(void)lane;
 	(void)output;
 	if (at == script->crash_after)
 		abort();
@@ -176,10 +179,39 @@ static enum error scripted_sample(struct engine *engine, struct generation *gene
 	return OK;
 }
 
-static void scripted_forget(struct engine *engine, int32_t sequence)
+static enum error scripted_forget(struct engine *engine, enum engine_lane lane, int32_t sequence, uint32_t from)
 {
 	(void)engine;
+	(void)lane;
 	(void)sequence;
+	(void)from;
+	return OK;
+}
+
+static void scripted_share(struct engine *engine, int32_t from, int32_t to, uint32_t count)
+{
+	(void)engine;
+	(void)from;
+	(void)to;
+	(void)count;
+}
+
+/* As large as a small model's. */
+static struct kv_state *scripted_save(struct engine *engine, enum engine_lane lane, int32_t sequence, uint32_t tokens)
+{
+	(void)engine;
+	(void)lane;
+	(void)sequence;
+	return kv_state_new(tokens, (size_t)tokens * BYTES_PER_CELL);
+}
+
+static enum error scripted_restore(struct engine *engine, enum engine_lane lane, int32_t sequence,
+                                   const struct kv_state *state, uint32_t count)
+{
+	(void)engine;
+	(void)lane;
+	(void)sequence;
+	return count <= state->tokens ? OK : ERROR_INTERNAL;
 }
 
 static void scripted_token_text(struct engine *engine, int32_t token, struct bytes *out)
@@ -198,5 +230,8 @@ const struct engine_ops scripted_engine_ops = {
 	.decode = scripted_decode,
 	.sample = scripted_sample,
 	.forget = scripted_forget,
+	.share = scripted_share,
+	.save = scripted_save,
+	.restore = scripted_restore,
 	.token_text = scripted_token_text,
 };

@@ -1,7 +1,8 @@
-/* The step thread: takes prepared generations, decides each step with policy/batch, decodes, samples, hands text back.
+/* The engine at work: takes prepared generations, computes their prompts on one thread (prompts.c), decodes their streams on another (streams.c), and
+ * hands text back.
  *
- * The loop adds, cancels and collects; the thread owns a generation from steps_add until it shows up finished in steps_collect. One lock
- * guards what crosses; it is never held during a decode. */
+ * The loop adds, cancels and collects; the threads own a generation from steps_add until it shows up finished in steps_collect. One lock guards
+ * what crosses; it is never held during a decode. */
 #ifndef PENSTOCK_ENGINE_STEPS_H
 #define PENSTOCK_ENGINE_STEPS_H
 
@@ -15,21 +16,31 @@ struct steps;
 
 /* A consistent view of what the engine is doing: the load report. */
 struct steps_load {
-	uint32_t sequences_running;
+	uint32_t sequences_running; /* generations that have a place */
 	uint32_t sequences_waiting;
-	uint32_t cells_used;     /* KV cells that hold a token */
+	uint32_t cells_used;     /* KV cells of streams */
 	uint32_t backlog_tokens; /* prompt tokens not yet computed, waiting ones included */
-	uint64_t steps;
+	uint64_t steps;          /* of both lanes */
 	uint64_t prefill_tokens; /* computed since the start */
+	uint64_t cached_tokens;  /* of prompts, not computed because a prefix was cached */
 	uint64_t output_tokens;
 	uint64_t preemptions;
-	struct step_model model;
+	uint64_t prefix_bytes;
+	uint32_t share_permille;        /* of the time: what prompts get while streams decode */
+	uint32_t usual_context;         /* cells that a prompt token attends to on average */
+	struct step_model prompt_model; /* policy/step_model.h */
+	struct step_model stream_model;
+};
+
+struct steps_settings {
+	int64_t gap_ns;        /* bound on the gap between tokens beside prompts */
+	uint64_t prefix_bytes; /* memory for cached prefixes */
 };
 
 /* on_news(owner) is called on the loop when generations have output to collect. engine is borrowed. ERROR_MEMORY, ERROR_IO. */
-enum error steps_start(struct engine *engine, int64_t budget_ns, struct loop *loop, void (*on_news)(void *owner),
-                       void *owner, struct steps **out);
-/* Ends the thread; generations still inside are the caller's to free. The loop must not run any more: it may hold a post of ours. Sets *steps
+enum error steps_start(struct engine *engine, const struct steps_settings *settings, struct loop *loop,
+                       void (*on_news)(void *owner), void *owner, struct steps **out);
+/* Ends the threads; generations still inside are the caller's to free. The loop must not run any more: it may hold a post of ours. Sets *steps
  * to NULL. */
 void steps_stop(struct steps **steps);
 /* Hands a prepared generation over. */

@@ -63,13 +63,14 @@ static void become_ready(struct worker *worker, const struct opening *opening)
 	const struct engine_facts *facts = &worker->engine->facts;
 	struct load_report *load = &worker->load;
 	load->sequences = facts->sequences;
-	load->cells = facts->context_tokens;
+	load->cells = facts->context_tokens + (uint64_t)facts->sequences * facts->short_tokens;
 	load->request_tokens = facts->request_tokens;
 	load->load_ns = (uint64_t)opening->load_ns;
 	load->warm_ns = (uint64_t)opening->warm_ns;
 	snprintf(load->model, sizeof(load->model), "%s", facts->model_name);
-	enum error error = steps_start(worker->engine, worker->settings->engine_step_budget, worker->loop, on_news, worker,
-	                               &worker->steps);
+	const struct steps_settings settings = { .gap_ns = worker->settings->engine_token_gap,
+		                                     .prefix_bytes = (uint64_t)worker->settings->engine_prefix_memory };
+	enum error error = steps_start(worker->engine, &settings, worker->loop, on_news, worker, &worker->steps);
 	load->state = error ? ENGINE_FAILED : ENGINE_READY;
 	log_line(LOG_INFO, "%s is ready: loaded in %lld ms, warm in %lld ms", facts->model_name,
 	         (long long)(opening->load_ns / NS_PER_MS), (long long)(opening->warm_ns / NS_PER_MS));

@@ -5,7 +5,7 @@
  *   GET  /load                                   server-sent load reports (api/load_report.h), at most 20 a second
  *
  * Request headers: x-penstock-deadline-ms (first token wanted within), x-penstock-expected-tokens (output to reserve room for),
- * x-request-id (logged). Cancel = close the connection. */
+ * x-penstock-class (0 = the highest), x-penstock-cache-salt (who shares prefixes), x-request-id (logged). Cancel = close the connection. */
 #ifndef PENSTOCK_ENGINE_WORKER_H
 #define PENSTOCK_ENGINE_WORKER_H
 

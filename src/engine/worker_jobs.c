@@ -80,6 +80,11 @@ static void respond_error(struct job *job, int status, const char *code, const c
 
 /* ---- load reports ---- */
 
+static uint64_t whole(double value)
+{
+	return value > 0 ? (uint64_t)value : 0;
+}
+
 static void gather_load(struct worker *worker)
 {
 	struct load_report *load = &worker->load;
@@ -96,11 +101,21 @@ static void gather_load(struct worker *worker)
 	load->prefill_tokens = steps.prefill_tokens;
 	load->output_tokens = steps.output_tokens;
 	load->preemptions = steps.preemptions;
-	load->step_fixed_ns = (uint64_t)max_ll((long long)steps.model.terms[0], 0);
-	load->step_prefill_ns = (uint64_t)max_ll((long long)steps.model.terms[1], 0);
-	load->step_decode_ns = (uint64_t)max_ll((long long)steps.model.terms[2], 0);
-	load->step_context_ps = (uint64_t)max_ll((long long)(steps.model.terms[3] * 1000), 0);
-	load->steps_observed = steps.model.observed;
+	load->cached_tokens = steps.cached_tokens;
+	load->prefix_bytes = steps.prefix_bytes;
+	load->prompt_share_permille = steps.share_permille;
+	double prompt[STEP_TERMS];
+	double stream[STEP_TERMS];
+	step_model_terms(&steps.prompt_model, prompt);
+	step_model_terms(&steps.stream_model, stream);
+	load->prompt_fixed_ns = whole(prompt[STEP_FIXED]);
+	load->prompt_token_ns = whole(prompt[STEP_TOKEN] + prompt[STEP_CONTEXT] * steps.usual_context);
+	load->prompt_beside_ns = whole(prompt[STEP_BESIDE]);
+	load->stream_fixed_ns = whole(stream[STEP_FIXED]);
+	load->stream_token_ns = whole(stream[STEP_TOKEN]);
+	load->stream_beside_ns = whole(stream[STEP_BESIDE]);
+	load->stream_context_ps = whole(stream[STEP_CONTEXT] * 1000);
+	load->steps_observed = steps.prompt_model.observed + steps.stream_model.observed;
 }
 
 static void send_report(struct job *job)
@@ -241,6 +256,8 @@ static void start_generation(struct job *job)
 	generation->expected_tokens = header_number(head, "x-penstock-expected-tokens", 0);
 	generation->output_cap = (uint32_t)header_number(head, "x-penstock-max-output", 0);
 	generation->prompt_cap = (uint32_t)header_number(head, "x-penstock-max-prompt", 0);
+	generation->class = (uint32_t)header_number(head, "x-penstock-class", 0);
+	generation->salt = (uint64_t)header_number(head, "x-penstock-cache-salt", 0);
 	job->wants_events = header_number(head, "x-penstock-events", 0) == 1;
 	job->is_preparing = true;
 	if (work_start(worker->loop, prepare, prepared, job) != OK) {
@@ -318,6 +335,10 @@ static void write_output(struct job *job, const struct generation_output *output
 
 static void write_failure(struct job *job, enum error why)
 {
+	if (why == ERROR_TIMEOUT) {
+		respond_error(job, 504, "deadline", "The first token can't come by the deadline any more.");
+		return;
+	}
 	if (!http_exchange_has_started(job->exchange)) {
 		respond_error(job, 500, "engine_error", "The engine failed while it computed this answer; try again.");
 		return;

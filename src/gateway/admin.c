@@ -63,10 +63,16 @@ static void set_replica_gauges(struct gateway *gateway)
 		metric_set(shard, METRIC_engine_backlog_tokens, i, 0, (int64_t)load.backlog_tokens);
 		metric_set(shard, METRIC_engine_steps, i, 0, (int64_t)load.steps);
 		metric_set(shard, METRIC_engine_preemptions, i, 0, (int64_t)load.preemptions);
-		metric_set(shard, METRIC_engine_step_fixed_seconds, i, 0, (int64_t)load.step_fixed_ns);
-		metric_set(shard, METRIC_engine_step_prefill_seconds, i, 0, (int64_t)load.step_prefill_ns);
-		metric_set(shard, METRIC_engine_step_decode_seconds, i, 0, (int64_t)load.step_decode_ns);
-		metric_set(shard, METRIC_engine_step_cell_seconds, i, 0, (int64_t)load.step_context_ps);
+		metric_set(shard, METRIC_engine_cached_tokens, i, 0, (int64_t)load.cached_tokens);
+		metric_set(shard, METRIC_engine_prefix_bytes, i, 0, (int64_t)load.prefix_bytes);
+		metric_set(shard, METRIC_engine_prompt_share, i, 0, (int64_t)load.prompt_share_permille);
+		metric_set(shard, METRIC_engine_prompt_fixed_seconds, i, 0, (int64_t)load.prompt_fixed_ns);
+		metric_set(shard, METRIC_engine_prompt_token_seconds, i, 0, (int64_t)load.prompt_token_ns);
+		metric_set(shard, METRIC_engine_prompt_beside_seconds, i, 0, (int64_t)load.prompt_beside_ns);
+		metric_set(shard, METRIC_engine_stream_fixed_seconds, i, 0, (int64_t)load.stream_fixed_ns);
+		metric_set(shard, METRIC_engine_stream_token_seconds, i, 0, (int64_t)load.stream_token_ns);
+		metric_set(shard, METRIC_engine_stream_beside_seconds, i, 0, (int64_t)load.stream_beside_ns);
+		metric_set(shard, METRIC_engine_stream_cell_seconds, i, 0, (int64_t)load.stream_context_ps);
 	}
 }
 

@@ -47,17 +47,20 @@ static void on_load(void *owner, uint32_t replica, const struct load_report *rep
 	struct gateway *gateway = owner;
 	if (report->request_tokens)
 		atomic_store(&gateway->request_tokens[fleet_pool(gateway->fleet, replica)], (uint32_t)report->request_tokens);
-	desk_add(gateway->loops[0].services.desk,
-	         &(struct event){
-				 .kind = EVENT_LOAD,
-				 .replica = replica,
-				 .state = control_state(report->state),
-				 .percent = (uint32_t)report->percent,
-				 .sequences = (uint32_t)report->sequences,
-				 .cells = (uint32_t)report->cells,
-				 .rates = { (int64_t)report->step_fixed_ns, (int64_t)report->step_prefill_ns,
-	                        (int64_t)report->step_decode_ns, (int64_t)report->step_context_ps },
-			 });
+	desk_add(gateway->loops[0].services.desk, &(struct event){
+												  .kind = EVENT_LOAD,
+												  .replica = replica,
+												  .state = control_state(report->state),
+												  .percent = (uint32_t)report->percent,
+												  .sequences = (uint32_t)report->sequences,
+												  .cells = (uint32_t)report->cells,
+												  .rates = { .fixed_ns = (int64_t)report->stream_fixed_ns,
+	                                                         .prefill_ns = (int64_t)report->prompt_token_ns,
+	                                                         .decode_ns = (int64_t)report->stream_token_ns,
+	                                                         .context_ns = (int64_t)report->stream_context_ps,
+	                                                         .prefill_fixed_ns = (int64_t)report->prompt_fixed_ns,
+	                                                         .prefill_beside_ns = (int64_t)report->prompt_beside_ns },
+											  });
 	if (!gateway->announced && gateway_is_ready(gateway)) {
 		gateway->announced = true;
 		greeting_print(gateway);

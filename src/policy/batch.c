@@ -2,78 +2,89 @@
 
 #include <stddef.h>
 
-static bool goes_before(const struct batch_sequence *a, const struct batch_sequence *b)
+#include "base/clock.h"
+#include "base/macros.h"
+
+/* How much of its own length a prompt lets others pass it, and what part of the time until it is wanted. */
+#define PASSED 4
+#define PATIENCE_MAX_NS (16 * NS_PER_S)
+/* Steps after which a model is believed. */
+#define KNOWN_MIN 20
+#define SHRINK 0.9
+#define GROW 1.05
+#define SLACK 0.7
+
+static int64_t compute_ns(const struct batch_prompt *prompt, const struct step_model *model)
 {
-	if (a->deadline_ns != b->deadline_ns)
-		return a->deadline_ns < b->deadline_ns;
-	return a->arrival < b->arrival;
+	struct step_size size = { .tokens = prompt->left,
+		                      .context_cells = step_prompt_cells(prompt->left, prompt->context_tokens) };
+	return step_model_predict_ns(model, &size);
 }
 
-/* The next prompt in order that has no tokens yet; NULL when all have. */
-static struct batch_sequence *next_prompt(struct batch_sequence *sequences, uint32_t count)
+static int64_t key_of(const struct batch_prompt *prompt, const struct step_model *model)
 {
-	struct batch_sequence *next = NULL;
-	for (uint32_t i = 0; i < count; i++) {
-		struct batch_sequence *sequence = &sequences[i];
-		bool is_waiting = sequence->prefill_left > 0 && sequence->tokens == 0;
-		if (is_waiting && (!next || goes_before(sequence, next)))
-			next = sequence;
-	}
-	return next;
+	int64_t length_ns = compute_ns(prompt, model);
+	int64_t patience_ns = min_ll(prompt->deadline_ns - prompt->arrived_ns, PATIENCE_MAX_NS);
+	int64_t fair_ns = prompt->arrived_ns + PASSED * length_ns + max_ll(patience_ns, 0) / 4;
+	return min_ll(fair_ns, prompt->deadline_ns - length_ns);
 }
 
-static struct step_size plan_decodes(struct batch_sequence *sequences, uint32_t count,
-                                     const struct batch_limits *limits)
+struct step_size batch_plan(struct batch_prompt *prompts, uint32_t count, uint32_t tokens_max,
+                            const struct step_model *model)
 {
 	struct step_size size = { 0 };
-	for (uint32_t i = 0; i < count; i++) {
-		sequences[i].tokens = 0;
-		if (sequences[i].prefill_left || size.decode_sequences == limits->tokens_max)
-			continue;
-		sequences[i].tokens = 1;
-		size.decode_sequences++;
-		size.context_cells += sequences[i].context_tokens;
+	uint32_t order = 0;
+	for (uint32_t i = 0; i < count; i++)
+		prompts[i].tokens = 0;
+	while (size.tokens < tokens_max) {
+		struct batch_prompt *next = NULL;
+		int64_t next_ns = 0;
+		for (uint32_t i = 0; i < count; i++) {
+			struct batch_prompt *prompt = &prompts[i];
+			if (prompt->tokens || prompt->left == 0)
+				continue;
+			int64_t key_ns = key_of(prompt, model);
+			if (next && (key_ns > next_ns || (key_ns == next_ns && prompt->arrival > next->arrival)))
+				continue;
+			next = prompt;
+			next_ns = key_ns;
+		}
+		if (!next)
+			break;
+		uint32_t room = tokens_max - size.tokens;
+		/* Others end in this step: they don't wait for part of one that does not. */
+		if (size.tokens && next->left > room)
+			room = size.tokens < BATCH_WIDE ? (uint32_t)min_ll(room, BATCH_WIDE - size.tokens) : 0;
+		if (room == 0)
+			break;
+		next->tokens = (uint32_t)min_ll(next->left, room);
+		next->order = order++;
+		size.tokens += next->tokens;
+		size.context_cells += step_prompt_cells(next->tokens, next->context_tokens);
 	}
 	return size;
 }
 
-/* How many tokens of this prompt still fit: all that the step takes when nothing decodes, else whole chunks inside the budget. */
-static uint32_t fitting_tokens(const struct step_size *size, const struct batch_sequence *sequence,
-                               const struct batch_limits *limits, const struct step_model *model)
+bool batch_is_in_time(const struct batch_prompt *prompt, int64_t now_ns, const struct step_model *model)
 {
-	uint32_t room = limits->tokens_max - size->decode_sequences - size->prefill_tokens;
-	uint32_t wanted = sequence->prefill_left < room ? sequence->prefill_left : room;
-	if (size->decode_sequences == 0)
-		return wanted;
-	uint32_t chunk = limits->chunk_tokens ? limits->chunk_tokens : 1;
-	uint32_t fits = 0;
-	while (fits < wanted) {
-		uint32_t step = wanted - fits < chunk ? wanted - fits : chunk;
-		struct step_size larger = *size;
-		larger.prefill_tokens += fits + step;
-		larger.context_cells += sequence->context_tokens;
-		bool is_first = size->prefill_tokens + fits == 0; /* prompts always move: one chunk a step */
-		bool is_cut = step < chunk && fits + step < sequence->prefill_left;
-		if (!is_first && (is_cut || step_model_predict_ns(model, &larger) > limits->budget_ns))
-			break;
-		fits += step;
-	}
-	return fits;
+	if (model->observed < KNOWN_MIN)
+		return true;
+	return prompt->deadline_ns == NS_NEVER || now_ns + compute_ns(prompt, model) <= prompt->deadline_ns;
 }
 
-struct step_size batch_plan(struct batch_sequence *sequences, uint32_t count, const struct batch_limits *limits,
-                            const struct step_model *model)
+void batch_share_init(struct batch_share *share)
 {
-	struct step_size size = plan_decodes(sequences, count, limits);
-	for (;;) {
-		struct batch_sequence *prompt = next_prompt(sequences, count);
-		if (!prompt)
-			return size;
-		uint32_t tokens = fitting_tokens(&size, prompt, limits, model);
-		if (tokens == 0)
-			return size;
-		prompt->tokens = tokens;
-		size.prefill_tokens += tokens;
-		size.context_cells += prompt->context_tokens;
-	}
+	share->share = 1;
+}
+
+void batch_share_observe(struct batch_share *share, int64_t gap_ns, int64_t bound_ns)
+{
+	if (gap_ns > bound_ns)
+		share->share *= SHRINK;
+	else if ((double)gap_ns < SLACK * (double)bound_ns)
+		share->share *= GROW;
+	if (share->share > 1)
+		share->share = 1;
+	if (share->share < BATCH_SHARE_MIN)
+		share->share = BATCH_SHARE_MIN;
 }

@@ -90,6 +90,8 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "prefill_ns", rates.prefill_ns, 0, FORM_NS),
 	FIELD(struct event, "decode_ns", rates.decode_ns, 0, FORM_NS),
 	FIELD(struct event, "context_ns", rates.context_ns, 0, FORM_NS),
+	FIELD(struct event, "prefill_fixed_ns", rates.prefill_fixed_ns, 0, FORM_NS),
+	FIELD(struct event, "prefill_beside_ns", rates.prefill_beside_ns, 0, FORM_NS),
 };
 static const struct field order_fields[] = {
 	FIELD(struct order, "request", request, ALL, FORM_NUMBER),

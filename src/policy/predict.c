@@ -10,11 +10,11 @@
 #define MIDDLE (PREDICT_BUCKETS / 2)
 #define KNOWN_MIN 20
 #define RATE_MAX_NS (10 * NS_PER_S)
-/* Prompt tokens of a step beside decodes, and of one that does nothing else. */
-#define CHUNK_TOKENS 64
-#define WIDE_TOKENS 512
+/* Prompt tokens of a step: what an engine on a CPU takes at once (docs/engine.md). */
+#define STEP_TOKENS 128
 
-const struct predict_rates predict_rates_unknown = { 5 * NS_PER_MS, 1500 * NS_PER_US, 2 * NS_PER_MS, 500 * NS_PER_US };
+const struct predict_rates predict_rates_unknown = { 5 * NS_PER_MS, 2 * NS_PER_MS,  4 * NS_PER_MS,
+	                                                 4 * NS_PER_MS, 20 * NS_PER_MS, NS_PER_MS };
 
 /* ---- durations ---- */
 
@@ -25,8 +25,14 @@ static int64_t bounded_rate(int64_t rate_ns)
 
 struct predict_rates predict_rates_bounded(const struct predict_rates *rates)
 {
-	return (struct predict_rates){ bounded_rate(rates->fixed_ns), bounded_rate(rates->prefill_ns),
-		                           bounded_rate(rates->decode_ns), bounded_rate(rates->context_ns) };
+	return (struct predict_rates){
+		.fixed_ns = bounded_rate(rates->fixed_ns),
+		.prefill_ns = bounded_rate(rates->prefill_ns),
+		.decode_ns = bounded_rate(rates->decode_ns),
+		.context_ns = bounded_rate(rates->context_ns),
+		.prefill_fixed_ns = bounded_rate(rates->prefill_fixed_ns),
+		.prefill_beside_ns = bounded_rate(rates->prefill_beside_ns),
+	};
 }
 
 /* count * each_ns, or PREDICT_MAX_NS; neither is negative. */
@@ -44,10 +50,9 @@ static int64_t sum_ns(int64_t a_ns, int64_t b_ns)
 
 int64_t predict_prefill_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t decoding)
 {
-	uint32_t width = decoding ? CHUNK_TOKENS : WIDE_TOKENS;
-	uint64_t steps = tokens / width + (tokens % width != 0);
-	int64_t step_ns = sum_ns(rates->fixed_ns, product_ns(decoding, rates->decode_ns));
-	return sum_ns(product_ns(tokens, rates->prefill_ns), product_ns(steps, step_ns));
+	uint64_t steps = tokens / STEP_TOKENS + (tokens % STEP_TOKENS != 0);
+	int64_t token_ns = sum_ns(rates->prefill_ns, decoding ? rates->prefill_beside_ns : 0);
+	return sum_ns(product_ns(tokens, token_ns), product_ns(steps, rates->prefill_fixed_ns));
 }
 
 int64_t predict_decode_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t sequences, uint64_t cells)
@@ -62,7 +67,8 @@ int64_t predict_service_ns(const struct predict_rates *rates, uint32_t prompt_to
 {
 	/* Half of the output is there on average. */
 	uint64_t cells = (uint64_t)sequences * ((uint64_t)prompt_tokens + output_tokens / 2);
-	int64_t prefills_ns = product_ns((uint64_t)sequences * prompt_tokens, rates->prefill_ns);
+	int64_t token_ns = sum_ns(rates->prefill_ns, rates->prefill_beside_ns);
+	int64_t prefills_ns = product_ns((uint64_t)sequences * prompt_tokens, token_ns);
 	return sum_ns(predict_decode_ns(rates, output_tokens, sequences, cells), prefills_ns);
 }
 

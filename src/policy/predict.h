@@ -10,12 +10,14 @@
 /* No prediction is longer, whatever the numbers say: sums of them stay far from overflow. */
 #define PREDICT_MAX_NS (INT64_C(3600) * 1000 * 1000 * 1000)
 
-/* The step model as a load report carries it, all ns (context: per 1,000 cells). */
+/* The step models of both lanes (policy/step_model.h) as a load report carries them, all ns (context: per 1,000 cells). */
 struct predict_rates {
-	int64_t fixed_ns;
-	int64_t prefill_ns;
-	int64_t decode_ns;
-	int64_t context_ns;
+	int64_t fixed_ns;          /* every round of the streams */
+	int64_t prefill_ns;        /* each prompt token, behind as many others as is usual */
+	int64_t decode_ns;         /* each stream in a round */
+	int64_t context_ns;        /* each cell that a stream attends to */
+	int64_t prefill_fixed_ns;  /* every prompt step */
+	int64_t prefill_beside_ns; /* each prompt token, more, while streams decode */
 };
 
 /* Rates of an engine that nobody has measured yet: a small model on one slow core. */
@@ -24,7 +26,7 @@ extern const struct predict_rates predict_rates_unknown;
 /* Each rate within [0, 10 s]: they come from outside. */
 struct predict_rates predict_rates_bounded(const struct predict_rates *rates);
 
-/* Time the engine spends on a prompt of `tokens` while `decoding` sequences take a token each step. All results: [0, PREDICT_MAX_NS]. */
+/* Time the engine spends on a prompt of `tokens` while `decoding` streams take a token each round. All results: [0, PREDICT_MAX_NS]. */
 int64_t predict_prefill_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t decoding);
 /* Time until a sequence has `tokens` more when `sequences` (0 counts as 1) decode together and hold `cells` of the cache in all. */
 int64_t predict_decode_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t sequences, uint64_t cells);

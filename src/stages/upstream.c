@@ -163,6 +163,16 @@ static void on_end(void *owner, enum error why)
 
 static const struct http_call_events call_events = { .on_head = on_head, .on_body = on_body, .on_end = on_end };
 
+/* FNV-1a (Fowler, Noll, Vo) in the 31 bits that the header carries; 0 is those without a key. */
+static uint32_t name_salt(const char *name)
+{
+	uint32_t hash = UINT32_C(2166136261);
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
+	hash &= INT32_MAX;
+	return hash ? hash : 1;
+}
+
 static void write_head(struct request *request, size_t body_len)
 {
 	struct bytes *head = &request->upstream.head;
@@ -174,6 +184,10 @@ static void write_head(struct request *request, size_t body_len)
 	             request->endpoint == ENDPOINT_CHAT ? "/v1/chat/completions" : "/v1/completions", body_len,
 	             (int)request->id.len, request->id.at, (int)request->traceparent.len, request->traceparent.at,
 	             (long long)(left_ns / NS_PER_MS), request->output_tokens_expected);
+	/* Tenants share no prefixes: not even by their times could one tell what another asked. */
+	if (request->key)
+		bytes_printf(head, "x-penstock-class: %u\r\nx-penstock-cache-salt: %u\r\n", (unsigned)request->key->class,
+		             name_salt(request->key->name));
 	if (request->output_tokens_max)
 		bytes_printf(head, "x-penstock-max-output: %u\r\n", request->output_tokens_max);
 	if (request->route->shape_max_prompt)

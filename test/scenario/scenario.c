@@ -9,7 +9,7 @@
  *
  *   settings in_flight_max=256 seed=1
  *   pool NAME queue_max=64 wait_max=10s replicas=1                   in the order of the file; the first is where requests go
- *   at TIME replica POOL/N ready sequences=1 cells=0 fixed=5ms prefill=1ms decode=2ms context=0 noise=0%
+ *   at TIME replica POOL/N ready sequences=1 cells=0 fixed=5ms prefill=1ms beside=0 decode=2ms context=0 noise=0%
  *   at TIME replica POOL/N starting percent=0 | down                 down: what it runs fails
  *   at TIME request NAME pool= class=standard prompt=20 output=20 expected= deadline=never prepare=0ms times= every= about=
  *                                                                    times=200: NAME1 to NAME200, every= apart; about=: random gaps

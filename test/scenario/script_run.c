@@ -109,9 +109,11 @@ static bool read_engine(struct words words, struct world_engine *engine, uint32_
 		else if (span_is(term.name, "cells"))
 			engine->cells = (uint32_t)term.value;
 		else if (span_is(term.name, "fixed"))
-			engine->rates.fixed_ns = term.value;
+			engine->rates.fixed_ns = engine->rates.prefill_fixed_ns = term.value;
 		else if (span_is(term.name, "prefill"))
 			engine->rates.prefill_ns = term.value;
+		else if (span_is(term.name, "beside"))
+			engine->rates.prefill_beside_ns = term.value;
 		else if (span_is(term.name, "decode"))
 			engine->rates.decode_ns = term.value;
 		else if (span_is(term.name, "context"))

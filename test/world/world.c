@@ -227,10 +227,11 @@ static void fire(struct world *world, struct heap_node *timer)
 		return;
 	}
 	for (uint32_t i = 0; i < world->replica_count; i++)
-		if (timer == &world->replicas[i].step) {
-			world_engine_end_step(world, &world->replicas[i]);
-			return;
-		}
+		for (int lane = 0; lane < STEP_LANES; lane++)
+			if (timer == &world->replicas[i].lanes[lane].step) {
+				world_engine_end_step(world, &world->replicas[i], (enum step_lane)lane);
+				return;
+			}
 	struct world_request *request = container_of(timer, struct world_request, prepared);
 	request->state = WORLD_QUEUED;
 	world_push_request_event(world, EVENT_PREPARED, request->index);

@@ -68,8 +68,7 @@ struct world_engine {
 	struct predict_rates rates;
 	double noise;        /* a step takes up to this share more or less */
 	bool is_learning;    /* plans with and reports what it has learned, instead of its true rates */
-	int64_t budget_ns;   /* 0 = 100 ms */
-	uint32_t tokens_max; /* 0 = 2,048 */
+	uint32_t tokens_max; /* of a prompt step; 0 = 128 */
 };
 
 struct world;

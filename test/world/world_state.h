@@ -11,12 +11,14 @@ struct world_replica {
 	enum replica_state state;
 	enum replica_state told; /* as control has been told */
 	struct world_engine engine;
-	struct step_model model;
 	uint32_t running[WORLD_SEQUENCES_MAX];
 	uint32_t running_count;
-	struct heap_node step; /* in timers while a step runs */
-	struct step_size size; /* of that step */
-	int64_t began_ns;
+	struct world_lane {
+		struct heap_node step; /* in timers while a step runs */
+		struct step_size size; /* of that step */
+		int64_t began_ns;
+		struct step_model model;
+	} lanes[STEP_LANES];
 	int64_t reported_ns;
 };
 
@@ -67,6 +69,6 @@ void world_deliver(struct world *world);
 void world_engine_take(struct world *world, struct world_replica *replica, struct world_request *request);
 /* Runs no more; does nothing when it does not run. */
 void world_engine_drop(struct world *world, uint32_t request);
-void world_engine_end_step(struct world *world, struct world_replica *replica);
+void world_engine_end_step(struct world *world, struct world_replica *replica, enum step_lane lane);
 
 #endif

@@ -48,7 +48,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(pool->engine_kind, 0);
 	ck_assert_int_eq(pool->engine_context, 8192);
 	ck_assert_int_eq(pool->engine_threads, CONFIG_AUTO);
-	ck_assert_int_eq(pool->engine_step_budget, 250 * NS_PER_MS);
+	ck_assert_int_eq(pool->engine_token_gap, 250 * NS_PER_MS);
 	ck_assert_int_eq(pool->engine_scripted_fail_after, -1);
 	ck_assert_int_eq(pool->replicas_min, 1);
 	const struct route_config *route = config_route(config, SPAN("assistant"));

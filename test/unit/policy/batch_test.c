@@ -1,198 +1,237 @@
-/* What goes into a step: decodes first, prompts by deadline in whole chunks, never over budget or width, and nobody left behind. */
+/* What a prompt step contains, and how much of the time prompts get beside streams; a burst of real sizes in virtual time. */
 #include "policy/batch.h"
 
-#include "base/macros.h"
-#include "base/random.h"
 #include "unit.h"
 
-#define MS 1000000
+#include "base/clock.h"
+#include "base/macros.h"
+#include "base/random.h"
 
-/* 5 ms and 1 ms for each token of either kind; cells cost nothing. */
+#define MS NS_PER_MS
+
+/* 10 ms a step and 1 ms a token. */
 static struct step_model plain_model(void)
 {
 	struct step_model model;
-	step_model_init(&model);
-	const double terms[STEP_TERMS] = { 5 * MS, 1 * MS, 1 * MS, 0 };
-	for (int i = 0; i < STEP_TERMS; i++)
-		model.terms[i] = terms[i];
+	step_model_init(&model, STEP_PROMPTS);
+	memcpy(model.terms, (const double[STEP_TERMS]){ 10e6, 1e6, 0, 0 }, sizeof(model.terms));
 	return model;
 }
 
-static const struct batch_limits limits = { .tokens_max = 2048, .chunk_tokens = 64, .budget_ns = 150 * MS };
+static struct batch_prompt prompt_of(uint32_t left, int64_t arrived_ns, uint64_t arrival)
+{
+	return (struct batch_prompt){ .left = left, .arrived_ns = arrived_ns, .deadline_ns = NS_NEVER, .arrival = arrival };
+}
 
-START_TEST(every_decode_comes_first)
+START_TEST(a_long_prompt_takes_whole_steps)
 {
 	const struct step_model model = plain_model();
-	struct batch_sequence sequences[] = {
-		{ .prefill_left = 500, .deadline_ns = 1, .arrival = 1 },
-		{ .context_tokens = 100, .deadline_ns = 9, .arrival = 2 },
-		{ .context_tokens = 50, .deadline_ns = 8, .arrival = 3 },
-	};
-	struct step_size size = batch_plan(sequences, 3, &limits, &model);
-	ck_assert_uint_eq(size.decode_sequences, 2);
-	ck_assert_uint_eq(sequences[1].tokens, 1);
-	ck_assert_uint_eq(sequences[2].tokens, 1);
-	/* 5 + 2 + 128 = 135 ms fit into 150, a third chunk does not. */
-	ck_assert_uint_eq(sequences[0].tokens, 128);
-	ck_assert_uint_eq(size.prefill_tokens, 128);
-	ck_assert_uint_eq(size.context_cells, 150);
+	struct batch_prompt prompts[] = { prompt_of(1000, 0, 1) };
+	struct step_size size = batch_plan(prompts, 1, 128, &model);
+	ck_assert_uint_eq(prompts[0].tokens, 128);
+	ck_assert_uint_eq(size.tokens, 128);
+	ck_assert_uint_eq(size.context_cells, 128 * 128 / 2);
+	prompts[0].left = 100;
+	prompts[0].context_tokens = 900;
+	size = batch_plan(prompts, 1, 128, &model);
+	ck_assert_uint_eq(prompts[0].tokens, 100);
+	ck_assert_uint_eq(size.context_cells, 100 * 900 + 100 * 100 / 2);
+	ck_assert_uint_eq(batch_plan(prompts, 0, 128, &model).tokens, 0);
 }
 END_TEST
 
-START_TEST(alone_a_prompt_has_the_full_width)
+START_TEST(a_short_prompt_passes_a_long_one)
 {
 	const struct step_model model = plain_model();
-	struct batch_sequence sequences[] = {
-		{ .prefill_left = 1500, .deadline_ns = 5, .arrival = 1 },
-		{ .prefill_left = 1500, .deadline_ns = 3, .arrival = 2 },
-	};
-	struct step_size size = batch_plan(sequences, 2, &limits, &model);
-	ck_assert_uint_eq(size.prefill_tokens, 2048);
-	ck_assert_uint_eq(sequences[1].tokens, 1500);
-	ck_assert_uint_eq(sequences[0].tokens, 548);
-	ck_assert_uint_eq(batch_plan(sequences, 0, &limits, &model).prefill_tokens, 0);
+	/* The long one has 610 ms before it: others may pass until it is 2.44 s old. */
+	struct batch_prompt prompts[] = { prompt_of(600, 0, 1), prompt_of(20, 2300 * MS, 2) };
+	struct step_size size = batch_plan(prompts, 2, 128, &model);
+	ck_assert_uint_eq(prompts[1].tokens, 20);
+	ck_assert_uint_gt(prompts[0].tokens, 0);
+	ck_assert_uint_le(size.tokens, 128);
+	/* One that comes later still does not. */
+	prompts[1] = prompt_of(20, 2400 * MS, 2);
+	batch_plan(prompts, 2, 128, &model);
+	ck_assert_uint_eq(prompts[0].tokens, 128);
+	ck_assert_uint_eq(prompts[1].tokens, 0);
 }
 END_TEST
 
-START_TEST(a_prompt_always_moves_by_one_chunk)
+START_TEST(short_ones_do_not_wait_for_a_full_step)
 {
 	const struct step_model model = plain_model();
-	struct batch_sequence sequences[200] = { 0 };
-	for (uint32_t i = 0; i < COUNT_OF(sequences); i++)
-		sequences[i] = (struct batch_sequence){ .context_tokens = 1, .arrival = i };
-	sequences[7].prefill_left = 300;
-	sequences[8].prefill_left = 20;
-	/* 198 decodes alone are over the budget. */
-	struct step_size size = batch_plan(sequences, COUNT_OF(sequences), &limits, &model);
-	ck_assert_uint_eq(size.decode_sequences, 198);
-	ck_assert_uint_eq(sequences[7].tokens, 64);
-	ck_assert_uint_eq(sequences[8].tokens, 0);
+	struct batch_prompt prompts[] = { prompt_of(600, 0, 1), prompt_of(40, 0, 2), prompt_of(40, 0, 3),
+		                              prompt_of(20, 0, 4) };
+	batch_plan(prompts, 4, 128, &model);
+	ck_assert_uint_eq(prompts[3].tokens, 20);
+	ck_assert_uint_eq(prompts[1].tokens, 40);
+	ck_assert_uint_eq(prompts[2].tokens, 40);
+	/* They are wide enough together: what is added would only make them wait. */
+	ck_assert_uint_eq(prompts[0].tokens, 0);
+	/* One alone is not: below BATCH_WIDE a step costs nearly the same. */
+	batch_plan(prompts, 2, 128, &model);
+	ck_assert_uint_eq(prompts[1].tokens, 40);
+	ck_assert_uint_eq(prompts[0].tokens, BATCH_WIDE - 40);
 }
 END_TEST
 
-START_TEST(deadlines_then_arrivals_decide)
+START_TEST(deadlines_pull_forward)
 {
 	const struct step_model model = plain_model();
-	struct batch_sequence sequences[] = {
-		{ .context_tokens = 10, .arrival = 0 },
-		{ .prefill_left = 64, .deadline_ns = 7, .arrival = 3 },
-		{ .prefill_left = 64, .deadline_ns = 7, .arrival = 2 },
-		{ .prefill_left = 64, .deadline_ns = 6, .arrival = 9 },
-	};
-	batch_plan(sequences, 4, &limits, &model);
-	ck_assert_uint_eq(sequences[3].tokens, 64);
-	ck_assert_uint_eq(sequences[2].tokens, 64);
-	ck_assert_uint_eq(sequences[1].tokens, 0);
+	struct batch_prompt prompts[] = { prompt_of(300, 0, 1), prompt_of(500, 0, 2) };
+	batch_plan(prompts, 2, 128, &model);
+	ck_assert_uint_eq(prompts[0].tokens, 128);
+	/* The last moment to begin is 1,000 - 510 ms, before the 1,240 ms of the other's fair turn. */
+	prompts[1].deadline_ns = 1000 * MS;
+	batch_plan(prompts, 2, 128, &model);
+	ck_assert_uint_eq(prompts[1].tokens, 128);
+	ck_assert_uint_eq(prompts[0].tokens, 0);
 }
 END_TEST
 
-START_TEST(a_chunk_is_not_cut_by_the_width)
+START_TEST(ties_go_by_arrival)
 {
 	const struct step_model model = plain_model();
-	struct batch_limits narrow = { .tokens_max = 110, .chunk_tokens = 64, .budget_ns = 1000 * MS };
-	struct batch_sequence sequences[12] = { { .prefill_left = 500 }, { .prefill_left = 20, .deadline_ns = 1 } };
-	for (uint32_t i = 2; i < COUNT_OF(sequences); i++)
-		sequences[i].context_tokens = 5;
-	struct step_size size = batch_plan(sequences, COUNT_OF(sequences), &narrow, &model);
-	/* 10 decodes and 64 leave 36: no whole chunk of the first, but all of the second. */
-	ck_assert_uint_eq(size.decode_sequences, 10);
-	ck_assert_uint_eq(sequences[0].tokens, 64);
-	ck_assert_uint_eq(sequences[1].tokens, 20);
-	narrow.tokens_max = 30;
-	batch_plan(sequences, COUNT_OF(sequences), &narrow, &model);
-	ck_assert_uint_eq(sequences[0].tokens, 20);
-	narrow.chunk_tokens = 0; /* ends, too */
-	ck_assert_uint_gt(batch_plan(sequences, COUNT_OF(sequences), &narrow, &model).prefill_tokens, 0);
+	struct batch_prompt prompts[] = { prompt_of(100, 5, 9), prompt_of(100, 5, 3) };
+	batch_plan(prompts, 2, 64, &model);
+	ck_assert_uint_eq(prompts[1].tokens, 64);
+	ck_assert_uint_eq(prompts[0].tokens, 0);
 }
 END_TEST
 
-static void rules_hold(const struct batch_sequence *sequences, uint32_t count, const struct step_size *size,
-                       const struct batch_limits *bounds, const struct step_model *model)
+START_TEST(late_is_known_before_the_first_token)
 {
-	uint32_t total = 0;
-	uint32_t prompts_moved = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct batch_sequence *sequence = &sequences[i];
-		total += sequence->tokens;
-		if (sequence->prefill_left == 0) {
-			ck_assert_uint_eq(sequence->tokens, 1);
-			continue;
-		}
-		prompts_moved += sequence->tokens > 0;
-		ck_assert_uint_le(sequence->tokens, sequence->prefill_left);
-		bool is_whole = sequence->tokens % bounds->chunk_tokens == 0 || sequence->tokens == sequence->prefill_left;
-		ck_assert(is_whole || size->decode_sequences == 0);
+	struct step_model model = plain_model();
+	struct batch_prompt prompt = prompt_of(500, 0, 1);
+	prompt.deadline_ns = 600 * MS;
+	/* A guess turns nobody away. */
+	ck_assert(batch_is_in_time(&prompt, 500 * MS, &model));
+	model.observed = 100;
+	ck_assert(batch_is_in_time(&prompt, 90 * MS, &model));
+	ck_assert(!batch_is_in_time(&prompt, 91 * MS, &model));
+	prompt.deadline_ns = NS_NEVER;
+	ck_assert(batch_is_in_time(&prompt, INT64_MAX / 2, &model));
+}
+END_TEST
+
+/* Gaps are `alone` without prompts and grow by what prompts get of the time: one core for both. */
+static double settled_share(int64_t alone_ns, int64_t bound_ns)
+{
+	struct batch_share share;
+	batch_share_init(&share);
+	double sum = 0;
+	for (int i = 0; i < 3000; i++) {
+		int64_t gap_ns = (int64_t)((double)alone_ns * (1 + share.share));
+		batch_share_observe(&share, gap_ns, bound_ns);
+		sum += i >= 2000 ? share.share : 0;
 	}
-	ck_assert_uint_eq(total, size->prefill_tokens + size->decode_sequences);
-	ck_assert_uint_le(total, bounds->tokens_max);
-	ck_assert(count == 0 || total > 0);
-	/* Over the budget only where nothing decodes, or by one chunk that had to move. */
-	if (size->decode_sequences && (prompts_moved > 1 || size->prefill_tokens > bounds->chunk_tokens))
-		ck_assert_int_le(step_model_predict_ns(model, size), bounds->budget_ns);
+	return sum / 1000;
 }
 
-START_TEST(rules_hold_for_random_loads)
+START_TEST(the_share_keeps_the_gap)
 {
-	const struct step_model model = plain_model();
+	ck_assert_double_eq(settled_share(50 * MS, 250 * MS), 1);
+	double share = settled_share(50 * MS, 75 * MS);
+	ck_assert_double_ge(share, 0.05);
+	ck_assert_double_le(share, 0.5); /* 50 * 1.5 = 75 */
+	/* Not to be kept: prompts go on all the same. */
+	ck_assert_double_eq_tol(settled_share(100 * MS, 50 * MS), BATCH_SHARE_MIN, 1e-9);
+}
+END_TEST
+
+/* Whatever comes: a plan takes no more than there is, never an empty step, and the first in order always moves. */
+START_TEST(plans_of_any_load_are_sound)
+{
+	struct step_model model = plain_model();
 	struct random random;
 	random_seed(&random, 11);
-	for (int round = 0; round < 5000; round++) {
-		struct batch_sequence sequences[40];
-		uint32_t count = (uint32_t)random_below(&random, COUNT_OF(sequences) + 1);
-		struct batch_limits bounds = { 128 + (uint32_t)random_below(&random, 2000), 64,
-			                           (int64_t)random_below(&random, 400 * MS) };
-		for (uint32_t i = 0; i < count; i++)
-			sequences[i] = (struct batch_sequence){
-				.prefill_left = (uint32_t)(random_below(&random, 2) * random_below(&random, 3000)),
-				.context_tokens = (uint32_t)random_below(&random, 4000),
-				.deadline_ns = (int64_t)random_below(&random, 5),
-				.arrival = i,
-			};
-		struct step_size size = batch_plan(sequences, count, &bounds, &model);
-		rules_hold(sequences, count, &size, &bounds, &model);
+	for (int round = 0; round < 2000; round++) {
+		struct batch_prompt prompts[40];
+		uint32_t count = 1 + (uint32_t)random_below(&random, COUNT_OF(prompts));
+		uint32_t most = 1 + (uint32_t)random_below(&random, 600);
+		for (uint32_t i = 0; i < count; i++) {
+			prompts[i] =
+				prompt_of(1 + (uint32_t)random_below(&random, 3000), (int64_t)random_below(&random, 1000) * MS, i);
+			prompts[i].context_tokens = (uint32_t)random_below(&random, 3000);
+			if (random_below(&random, 2))
+				prompts[i].deadline_ns = (int64_t)random_below(&random, 9000) * MS;
+		}
+		struct step_size size = batch_plan(prompts, count, most, &model);
+		uint32_t sum = 0;
+		uint32_t cut = 0;
+		for (uint32_t i = 0; i < count; i++) {
+			ck_assert_uint_le(prompts[i].tokens, prompts[i].left);
+			sum += prompts[i].tokens;
+			cut += prompts[i].tokens && prompts[i].tokens < prompts[i].left;
+		}
+		ck_assert_uint_eq(sum, size.tokens);
+		ck_assert_uint_gt(sum, 0);
+		ck_assert_uint_le(sum, most);
+		ck_assert_uint_le(cut, 1);
 	}
 }
 END_TEST
 
-/* 30 places that are refilled whenever one is done, prompts of all sizes: each must be through within a bound that only its work gives. */
-START_TEST(nobody_starves_in_a_loop)
+struct queue_run {
+	int64_t short_worst_ns; /* until the first token */
+	int64_t long_worst_ns;
+	int64_t end_ns;
+};
+
+/* Long prompts beside a stream of short ones that alone keeps the lane half busy, for a virtual hour; 4 ms a token behind 1,500 others. */
+static struct queue_run run_mixed(int64_t until_ns)
 {
-	const struct step_model model = plain_model();
-	struct random random;
-	random_seed(&random, 12);
-	struct batch_sequence sequences[30] = { 0 };
-	uint32_t decode_left[30] = { 0 };
-	int64_t began[30] = { 0 };
+	struct step_model model;
+	step_model_init(&model, STEP_PROMPTS);
+	memcpy(model.terms, (const double[STEP_TERMS]){ 15e6, 2e6, 0, 1.3e3 }, sizeof(model.terms));
+	struct batch_prompt prompts[256];
+	bool is_long[256];
+	uint32_t count = 0;
 	uint64_t arrivals = 0;
-	int64_t longest = 0;
-	for (int64_t step = 0; step < 20000; step++) {
-		for (uint32_t i = 0; i < COUNT_OF(sequences); i++) {
-			if (sequences[i].prefill_left || decode_left[i])
-				continue;
-			sequences[i] = (struct batch_sequence){ .prefill_left = 1 + (uint32_t)random_below(&random, 1000),
-				                                    .deadline_ns = step + (int64_t)random_below(&random, 200),
-				                                    .arrival = arrivals++ };
-			decode_left[i] = 1 + (uint32_t)random_below(&random, 100);
-			began[i] = step;
+	int64_t now_ns = 0, next_short_ns = 0, next_long_ns = 0;
+	struct queue_run run = { 0 };
+	while (now_ns < until_ns || count) {
+		while (now_ns < until_ns && (next_short_ns <= now_ns || next_long_ns <= now_ns) && count < COUNT_OF(prompts)) {
+			is_long[count] = next_long_ns <= now_ns;
+			int64_t *next_ns = is_long[count] ? &next_long_ns : &next_short_ns;
+			prompts[count] = prompt_of(is_long[count] ? 2000 : 40, *next_ns, ++arrivals);
+			*next_ns += is_long[count] ? 30 * NS_PER_S : 200 * MS;
+			count++;
 		}
-		batch_plan(sequences, COUNT_OF(sequences), &limits, &model);
-		for (uint32_t i = 0; i < COUNT_OF(sequences); i++) {
-			uint32_t tokens = sequences[i].tokens;
-			sequences[i].context_tokens += tokens;
-			if (sequences[i].prefill_left)
-				sequences[i].prefill_left -= tokens;
-			else
-				decode_left[i] -= tokens;
-			if (sequences[i].prefill_left == 0 && decode_left[i] == 0)
-				longest = max_ll(longest, step - began[i]);
+		if (count == 0) {
+			now_ns = min_ll(next_short_ns, next_long_ns);
+			continue;
+		}
+		struct step_size size = batch_plan(prompts, count, 128, &model);
+		now_ns += step_model_predict_ns(&model, &size);
+		for (uint32_t i = count; i-- > 0;) {
+			prompts[i].left -= prompts[i].tokens;
+			prompts[i].context_tokens += prompts[i].tokens;
+			if (prompts[i].left)
+				continue;
+			int64_t *worst_ns = is_long[i] ? &run.long_worst_ns : &run.short_worst_ns;
+			*worst_ns = max_ll(*worst_ns, now_ns - prompts[i].arrived_ns);
+			count--;
+			prompts[i] = prompts[count];
+			is_long[i] = is_long[count];
 		}
 	}
-	ck_assert_uint_gt(arrivals, 1000);
-	/* 30 prompts of 1,000 in chunks of 64 are 480 steps, and 100 decodes; deadlines reach 200 steps ahead. */
-	ck_assert_int_lt(longest, 800);
+	run.end_ns = now_ns;
+	return run;
+}
+
+START_TEST(nobody_waits_for_somebody_elses_prompt)
+{
+	struct queue_run run = run_mixed(3600 * NS_PER_S);
+	/* A short one waits for the step that runs and its own, not for a prompt of 7.2 s; only where the long one has let others pass for long enough it
+	 * waits for the few steps that are left of it. */
+	ck_assert_int_lt(run.short_worst_ns, 3000 * MS);
+	ck_assert_int_lt(run.long_worst_ns, 30 * NS_PER_S);
+	ck_assert_int_lt(run.end_ns, 3630 * NS_PER_S);
 }
 END_TEST
 
-UNIT_MAIN("policy/batch", every_decode_comes_first, alone_a_prompt_has_the_full_width,
-          a_prompt_always_moves_by_one_chunk, deadlines_then_arrivals_decide, a_chunk_is_not_cut_by_the_width,
-          rules_hold_for_random_loads, nobody_starves_in_a_loop)
+UNIT_MAIN("policy/batch", a_long_prompt_takes_whole_steps, a_short_prompt_passes_a_long_one,
+          short_ones_do_not_wait_for_a_full_step, deadlines_pull_forward, ties_go_by_arrival,
+          late_is_known_before_the_first_token, the_share_keeps_the_gap, plans_of_any_load_are_sound,
+          nobody_waits_for_somebody_elses_prompt)

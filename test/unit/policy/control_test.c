@@ -122,7 +122,7 @@ START_TEST(a_prompt_too_long_for_its_deadline_is_hopeless)
 	event.deadline_ns = 6 * NS_PER_S;
 	rig_send(&rig, event);
 	rig_said(&rig, ORDER_PREPARE, 1);
-	ck_assert_int_eq(rig.orders[0].predicted_ns, 5100 * NS_PER_MS);
+	ck_assert_int_eq(rig.orders[0].predicted_ns, 5400 * NS_PER_MS);
 	rig_close(&rig);
 }
 END_TEST

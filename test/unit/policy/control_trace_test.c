@@ -118,7 +118,7 @@ static void print_figures(const char *name, const struct figures *figures)
 /* About 4 requests a second of this trace, which brings 6. */
 static const struct world_engine engine = {
 	.sequences = 16,
-	.rates = { 5 * NS_PER_MS, 60 * NS_PER_US, 300 * NS_PER_US, 200 * NS_PER_US },
+	.rates = { 5 * NS_PER_MS, 60 * NS_PER_US, 300 * NS_PER_US, 200 * NS_PER_US, 5 * NS_PER_MS, 120 * NS_PER_US },
 	.noise = 0.2,
 	.is_learning = true,
 };
@@ -170,7 +170,7 @@ START_TEST(a_real_afternoon_at_one_and_a_half_times_what_is_possible)
 		ck_assert_int_ge(figures.span_ns, 1000 * NS_PER_S);
 		ck_assert_uint_gt(figures.refused, figures.offered / 5);
 		/* Two thirds of the offered work can be done: nearly all of that is. */
-		ck_assert_uint_gt(figures.done, figures.offered * 58 / 100);
+		ck_assert_uint_gt(figures.done, figures.offered * 57 / 100);
 		/* A promise is the 95th percentile as learned; 9 of 10 kept allow for what changes while it is learned. */
 		ck_assert_uint_lt(figures.late, figures.done / 10);
 		ck_assert_uint_le(dropped, admitted / 50);

@@ -6,18 +6,19 @@
 #include "base/random.h"
 #include "unit.h"
 
-static const struct predict_rates rates = { 5 * NS_PER_MS, 100 * NS_PER_US, 1 * NS_PER_MS, 200 * NS_PER_US };
+static const struct predict_rates rates = { 5 * NS_PER_MS,   100 * NS_PER_US, 1 * NS_PER_MS,
+	                                        200 * NS_PER_US, 3 * NS_PER_MS,   50 * NS_PER_US };
 
 START_TEST(durations_are_what_the_rates_say)
 {
 	ck_assert_int_eq(predict_prefill_ns(&rates, 0, 0), 0);
-	/* 1,000 tokens at full width: two steps of 512; beside 4 that decode: 16 chunks of 64. */
-	ck_assert_int_eq(predict_prefill_ns(&rates, 1000, 0), 100 * NS_PER_MS + 2 * 5 * NS_PER_MS);
-	ck_assert_int_eq(predict_prefill_ns(&rates, 1000, 4), 100 * NS_PER_MS + 16 * 9 * NS_PER_MS);
+	/* 1,000 tokens: eight steps of 128; beside streams, however many, each token takes half as long again. */
+	ck_assert_int_eq(predict_prefill_ns(&rates, 1000, 0), 100 * NS_PER_MS + 8 * 3 * NS_PER_MS);
+	ck_assert_int_eq(predict_prefill_ns(&rates, 1000, 4), 150 * NS_PER_MS + 8 * 3 * NS_PER_MS);
 	ck_assert_int_eq(predict_decode_ns(&rates, 10, 4, 2000), 10 * (9 * NS_PER_MS + 400 * NS_PER_US));
 	ck_assert_int_eq(predict_decode_ns(&rates, 10, 0, 0), predict_decode_ns(&rates, 10, 1, 0));
 	/* Four places: the own 10 steps at 400 cells, and four prefills of 95 tokens. */
-	ck_assert_int_eq(predict_service_ns(&rates, 95, 10, 4), 10 * (9 * NS_PER_MS + 80 * NS_PER_US) + 38 * NS_PER_MS);
+	ck_assert_int_eq(predict_service_ns(&rates, 95, 10, 4), 10 * (9 * NS_PER_MS + 80 * NS_PER_US) + 57 * NS_PER_MS);
 }
 END_TEST
 

@@ -50,8 +50,8 @@ static inline void rig_at(struct rig *rig, int64_t now_ns)
 	rig_step(rig, NULL, 0);
 }
 
-/* 10 ms a step, 1 ms each prompt token and each decoding sequence. */
-static const struct predict_rates rig_rates = { 10 * NS_PER_MS, NS_PER_MS, NS_PER_MS, 0 };
+/* 10 ms a step of either lane, 1 ms each prompt token and each stream, 1 ms more a prompt token beside streams. */
+static const struct predict_rates rig_rates = { 10 * NS_PER_MS, NS_PER_MS, NS_PER_MS, 0, 10 * NS_PER_MS, NS_PER_MS };
 
 static inline void rig_ready(struct rig *rig, uint32_t replica, uint32_t sequences, uint32_t cells)
 {
