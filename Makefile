@@ -21,8 +21,9 @@ help: ## list these targets
 setup: ## install what is missing, fetch the pinned engine and model
 	@tools/setup run
 
-build: setup ## compile, leaves build/penstock
+build: setup ## compile, leaves build/penstock; requantizes the model once
 	@tools/build build
+	@tools/weights
 
 run: build ## serve CONFIG (examples/quickstart.yaml): the first token from nothing
 	@exec build/penstock serve --config $(CONFIG)

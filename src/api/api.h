@@ -15,6 +15,7 @@
 enum api_endpoint { API_CHAT = 1, API_COMPLETION = 2 };
 
 #define API_STOPS_MAX 4
+#define API_CHOICES_MAX 8
 #define API_TOP_K_NOT_GIVEN (-2)
 #define API_IGNORED_MAX 16
 #define API_TOP_LOGPROBS_MAX 20
@@ -47,7 +48,7 @@ struct api_request {
 	int64_t top_logprobs;        /* [0, 20] */
 	int64_t completion_logprobs; /* completions: [0, 5], -1 = not given */
 	int64_t max_tokens;          /* of either name; -1 = not given */
-	int64_t n;                   /* 1 */
+	int64_t n;                   /* choices, [1, API_CHOICES_MAX] */
 	double temperature;          /* [0, 2]; 0 = greedy; this and the next three: -1 = not given */
 	double top_p;                /* [0, 1]; 0 = the likeliest token */
 	double min_p;                /* [0, 1] */

@@ -18,9 +18,8 @@ struct tool_call {
 struct answer {
 	struct engine *engine;
 	struct generation *generation;
-	char id[64];
-	char model[128];
-	int64_t created_s;
+	struct answer_facts facts;
+	uint32_t index;
 	uint32_t tokens;        /* of the output */
 	uint32_t cached_tokens; /* of the prompt */
 	uint32_t preemptions;
@@ -32,20 +31,20 @@ struct answer {
 	struct bytes reasoning;
 	struct tool_call *tools;
 	size_t tool_count;
+	struct bytes choice; /* the closed choice, when not streaming */
 	bool failed;
 };
 
-enum error answer_new(struct engine *engine, struct generation *generation, const char *id, const char *model,
-                      int64_t created_s, struct answer **out)
+enum error answer_new(struct engine *engine, struct generation *generation, const struct answer_facts *facts,
+                      uint32_t index, struct answer **out)
 {
 	struct answer *answer = calloc(1, sizeof(*answer));
 	if (!answer)
 		return ERROR_MEMORY;
 	answer->engine = engine;
 	answer->generation = generation;
-	answer->created_s = created_s;
-	snprintf(answer->id, sizeof(answer->id), "%s", id);
-	snprintf(answer->model, sizeof(answer->model), "%s", model);
+	answer->facts = *facts;
+	answer->index = index;
 	*out = answer;
 	return OK;
 }
@@ -65,6 +64,7 @@ void answer_free(struct answer **answer_slot)
 	bytes_fini(&answer->pending_logprobs);
 	bytes_fini(&answer->content);
 	bytes_fini(&answer->reasoning);
+	bytes_fini(&answer->choice);
 	free(answer);
 }
 
@@ -75,9 +75,9 @@ static bool is_chat(const struct answer *answer)
 
 static void write_head(const struct answer *answer, const char *object, struct bytes *out)
 {
-	bytes_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", answer->id, object,
-	             (long long)answer->created_s);
-	json_write_string(out, span_of(answer->model));
+	bytes_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", answer->facts.id, object,
+	             (long long)answer->facts.created_s);
+	json_write_string(out, span_of(answer->facts.model));
 	bytes_append_text(out, ",\"system_fingerprint\":\"penstock-" PENSTOCK_VERSION "\"");
 }
 
@@ -99,7 +99,7 @@ static void begin_chunk(struct answer *answer, struct bytes *out)
 	write_head(answer, is_chat(answer) ? "chat.completion.chunk" : "text_completion", out);
 	if (answer->generation->request.include_usage)
 		bytes_append_text(out, ",\"usage\":null");
-	bytes_append_text(out, ",\"choices\":[{\"index\":0,");
+	bytes_printf(out, ",\"choices\":[{\"index\":%u,", answer->index);
 }
 
 static void end_chunk(struct answer *answer, const char *finish, struct bytes *out)
@@ -220,13 +220,17 @@ void answer_add(struct answer *answer, const struct generation_output *output, s
 
 /* ---- the end ---- */
 
-static void write_usage(const struct answer *answer, struct bytes *out)
+/* The prompt is one for all choices. */
+static void write_usage(struct answer *const *answers, uint32_t count, struct bytes *out)
 {
-	uint32_t prompt = answer->generation->prompt_count;
+	uint32_t prompt = answers[0]->generation->prompt_count;
+	uint32_t tokens = 0;
+	for (uint32_t i = 0; i < count; i++)
+		tokens += answers[i]->tokens;
 	bytes_printf(out,
 	             "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
 	             "\"prompt_tokens_details\":{\"cached_tokens\":%u}}",
-	             prompt, answer->tokens, prompt + answer->tokens, answer->cached_tokens);
+	             prompt, tokens, prompt + tokens, answers[0]->cached_tokens);
 }
 
 static int64_t between(int64_t from_ns, int64_t to_ns)
@@ -234,13 +238,20 @@ static int64_t between(int64_t from_ns, int64_t to_ns)
 	return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-void answer_write_timings(const struct answer *answer, const struct generation_times *times, struct bytes *out)
+void answer_write_timings(struct answer *const *answers, uint32_t count, const struct generation_times *times,
+                          struct bytes *out)
 {
+	uint32_t tokens = 0;
+	uint32_t preemptions = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		tokens += answers[i]->tokens;
+		preemptions += answers[i]->preemptions;
+	}
 	bytes_printf(
 		out,
 		"{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"output_tokens\":%u,\"preemptions\":%u,\"tokenize_ns\":%lld,"
 		"\"queue_ns\":%lld,\"prefill_ns\":%lld,\"decode_ns\":%lld}",
-		answer->generation->prompt_count, answer->cached_tokens, answer->tokens, answer->preemptions,
+		answers[0]->generation->prompt_count, answers[0]->cached_tokens, tokens, preemptions,
 		(long long)between(times->arrived_ns, times->prepared_ns),
 		(long long)between(times->prepared_ns, times->started_ns),
 		(long long)between(times->started_ns, times->first_token_ns),
@@ -254,29 +265,34 @@ static const char *finish_text(const struct answer *answer, enum finish_reason r
 	return answer->tool_count ? "tool_calls" : "stop";
 }
 
-static void finish_stream(struct answer *answer, enum finish_reason reason, const struct generation_times *times,
-                          struct bytes *out)
+static void close_stream(struct answer *answer, enum finish_reason reason, struct bytes *out)
 {
-	const char *finish = finish_text(answer, reason);
+	size_t before = out->len;
 	if (is_chat(answer)) {
 		begin_delta(answer, out);
-		if (out->len && out->data[out->len - 1] == ',') /* a role and nothing else: an empty answer */
+		if (out->len > before && out->data[out->len - 1] == ',') /* a role and nothing else: an empty answer */
 			bytes_append_text(out, "\"content\":\"\"");
 		bytes_append_text(out, "}");
 	} else {
 		begin_chunk(answer, out);
 		bytes_append_text(out, "\"text\":\"\"");
 	}
-	end_chunk(answer, finish, out);
-	if (answer->generation->request.include_usage) {
+	end_chunk(answer, finish_text(answer, reason), out);
+}
+
+static void finish_stream(struct answer *const *answers, uint32_t count, const struct generation_times *times,
+                          struct bytes *out)
+{
+	const struct answer *first = answers[0];
+	if (first->generation->request.include_usage) {
 		bytes_append_text(out, "data: ");
-		write_head(answer, is_chat(answer) ? "chat.completion.chunk" : "text_completion", out);
+		write_head(first, is_chat(first) ? "chat.completion.chunk" : "text_completion", out);
 		bytes_append_text(out, ",\"choices\":[],\"usage\":");
-		write_usage(answer, out);
+		write_usage(answers, count, out);
 		bytes_append_text(out, "}\n\n");
 	}
 	bytes_append_text(out, "event: penstock\ndata: ");
-	answer_write_timings(answer, times, out);
+	answer_write_timings(answers, count, times, out);
 	bytes_append_text(out, "\n\ndata: [DONE]\n\n");
 }
 
@@ -313,10 +329,10 @@ static void write_message(const struct answer *answer, struct bytes *out)
 	bytes_append_text(out, "}");
 }
 
-static void finish_whole(struct answer *answer, enum finish_reason reason, struct bytes *out)
+static void close_whole(struct answer *answer, enum finish_reason reason)
 {
-	write_head(answer, is_chat(answer) ? "chat.completion" : "text_completion", out);
-	bytes_append_text(out, ",\"choices\":[{\"index\":0,");
+	struct bytes *out = &answer->choice;
+	bytes_printf(out, "{\"index\":%u,", answer->index);
 	if (is_chat(answer)) {
 		write_message(answer, out);
 	} else {
@@ -325,22 +341,44 @@ static void finish_whole(struct answer *answer, enum finish_reason reason, struc
 	}
 	bytes_append_text(out, ",\"logprobs\":");
 	write_logprobs(answer, out);
-	bytes_printf(out, ",\"finish_reason\":\"%s\"}],\"usage\":", finish_text(answer, reason));
-	write_usage(answer, out);
+	bytes_printf(out, ",\"finish_reason\":\"%s\"}", finish_text(answer, reason));
+	answer->failed |= !bytes_ok(out);
+}
+
+static void finish_whole(struct answer *const *answers, uint32_t count, struct bytes *out)
+{
+	write_head(answers[0], is_chat(answers[0]) ? "chat.completion" : "text_completion", out);
+	bytes_append_text(out, ",\"choices\":[");
+	for (uint32_t i = 0; i < count; i++) {
+		bytes_append_text(out, i ? "," : "");
+		bytes_append_span(out, bytes_span(&answers[i]->choice));
+	}
+	bytes_append_text(out, "],\"usage\":");
+	write_usage(answers, count, out);
 	bytes_append_text(out, "}");
 }
 
-void answer_finish(struct answer *answer, enum finish_reason reason, const struct generation_times *times,
-                   struct bytes *out)
+void answer_close(struct answer *answer, enum finish_reason reason, struct bytes *out)
 {
 	bool streams = answer->generation->request.stream;
 	answer->stream = streams ? out : NULL;
 	if (answer->generation->chat)
 		add_text(answer, (struct span){ 0 }, true);
 	if (streams)
-		finish_stream(answer, reason, times, out);
+		close_stream(answer, reason, out);
 	else
-		finish_whole(answer, reason, out);
+		close_whole(answer, reason);
 	if (answer->failed)
 		out->failed = true;
+}
+
+void answer_finish(struct answer *const *answers, uint32_t count, const struct generation_times *times,
+                   struct bytes *out)
+{
+	if (answers[0]->generation->request.stream)
+		finish_stream(answers, count, times, out);
+	else
+		finish_whole(answers, count, out);
+	for (uint32_t i = 0; i < count; i++)
+		out->failed |= answers[i]->failed;
 }

@@ -41,6 +41,17 @@ void generation_free(struct engine *engine, struct generation **generation_slot)
 	free(generation);
 }
 
+void generation_copy_wishes(struct generation *generation, const struct generation *from)
+{
+	generation->deadline_ns = from->deadline_ns;
+	generation->expected_tokens = from->expected_tokens;
+	generation->output_cap = from->output_cap;
+	generation->prompt_cap = from->prompt_cap;
+	generation->class = from->class;
+	generation->salt = from->salt;
+	generation->times = from->times;
+}
+
 enum error generation_size_output(struct generation *generation, uint32_t request_tokens, int64_t output_default,
                                   struct bytes *fault)
 {

@@ -92,6 +92,9 @@ struct generation {
 
 /* Takes over body (left empty). ERROR_MEMORY. */
 enum error generation_new(struct bytes *body, struct generation **out);
+/* What the loop sets before prepare, for another answer to the same request; not the owner, not the arrival. */
+void generation_copy_wishes(struct generation *generation, const struct generation *from);
+
 /* Prompt and output so far. */
 static inline uint32_t generation_total_tokens(const struct generation *generation)
 {

@@ -5,9 +5,7 @@
  * first stream needs it. */
 #include <llama.h>
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,14 +20,15 @@
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/kv_state.h"
+#include "engine/llama_library.h"
 #include "engine/llama_state.h"
 #include "engine/model_path.h"
 #include "engine/sampling.h"
 
-#define LLAMA_VERSION_WANTED "0.5.0"
 /* Prompt tokens of a step. On a CPU 128 have the least cost a token; wider ones fall out of its caches (measured: docs/engine.md). */
 #define STEP_TOKENS_CPU 128
 #define STEP_TOKENS_GPU 512
+#define WEIGHTS_AUTO 0 /* of the choices of engine.weights */
 #define WARM_UP_TOKENS 16
 #define TEMPLATE_BYTES_MAX (1024 * 1024)
 
@@ -52,6 +51,10 @@ struct llama_engine {
 	struct sampling_defaults defaults;
 	int64_t output_default; /* tokens, for requests that name no limit */
 	int32_t threads;
+	/* The long lane is opened by a thread of its own, once. */
+	pthread_mutex_t long_lock;
+	enum { LONG_CLOSED, LONG_OPENING, LONG_OPENED } long_state;
+	pthread_t long_thread;
 	engine_progress *progress;
 	void *progress_owner;
 	atomic_bool is_open; /* opening is over */
@@ -85,24 +88,6 @@ static void forward_log(enum ggml_log_level level, const char *text, void *owner
 	}
 }
 
-/* The CPU variants lie beside the library that we are linked with, wherever that was installed. */
-static enum error load_backends(struct bytes *fault)
-{
-	Dl_info info;
-	char path[PATH_MAX];
-	if (strncmp(llama_version(), LLAMA_VERSION_WANTED, strlen(LLAMA_VERSION_WANTED)) != 0) {
-		bytes_printf(fault, "The llama.cpp library has version %s, but %s is needed; run 'make setup'.",
-		             llama_version(), LLAMA_VERSION_WANTED);
-		return ERROR_MODEL;
-	}
-	if (!dladdr((void *)(uintptr_t)llama_version, &info) || !info.dli_fname || !realpath(info.dli_fname, path)) {
-		bytes_append_text(fault, "The folder of the llama.cpp library was not found.");
-		return ERROR_MODEL;
-	}
-	ggml_backend_load_all_from_path(dirname(path));
-	return OK;
-}
-
 static bool on_progress(float ratio, void *owner)
 {
 	struct llama_engine *llama = owner;
@@ -115,6 +100,13 @@ static enum error load_model(struct llama_engine *llama, const struct pool_confi
 	enum error error = model_path_find(settings->engine_model, path, sizeof(path), fault);
 	if (error)
 		return error;
+	/* On a GPU the packaged ones are as fast, and smaller. */
+	char fast[PATH_MAX];
+	bool is_fast = settings->engine_weights == WEIGHTS_AUTO && !llama_supports_gpu_offload() &&
+	               model_path_find_fast(settings->engine_model, fast, sizeof(fast));
+	if (is_fast)
+		memcpy(path, fast, sizeof(path));
+	log_line(LOG_INFO, "loading %s%s", path, is_fast ? " (engine.weights: auto)" : "");
 	struct llama_model_params params = llama_model_default_params();
 	params.n_gpu_layers = (int32_t)settings->engine_gpu_layers;
 	params.progress_callback = on_progress;
@@ -124,7 +116,7 @@ static enum error load_model(struct llama_engine *llama, const struct pool_confi
 		bytes_printf(fault,
 		             "%s could not be loaded: not a GGUF model that llama.cpp %s knows, damaged, cut short, or too "
 		             "large for memory.",
-		             path, LLAMA_VERSION_WANTED);
+		             path, llama_version());
 		return ERROR_MODEL;
 	}
 	if (!llama_model_has_decoder(llama->model) || llama_model_n_embd_out(llama->model) == 0) {
@@ -226,6 +218,35 @@ static enum error open_lanes(struct llama_engine *llama, struct bytes *fault)
 	return error;
 }
 
+static void *open_long_lane(void *argument)
+{
+	struct llama_engine *llama = argument;
+	if (open_lane(llama, LANE_LONG) != OK)
+		log_line(LOG_ERROR, "no room for the long lane's %u tokens; lower engine.context",
+		         llama->base.facts.context_tokens);
+	return NULL;
+}
+
+/* The first request that may need it: while its prompt is computed. Any thread. */
+static void want_long_lane(struct llama_engine *llama)
+{
+	pthread_mutex_lock(&llama->long_lock);
+	if (llama->long_state == LONG_CLOSED && pthread_create(&llama->long_thread, NULL, open_long_lane, llama) == 0)
+		llama->long_state = LONG_OPENING;
+	pthread_mutex_unlock(&llama->long_lock);
+}
+
+/* Waits until it is open, if anybody wanted it. */
+static void join_long_lane(struct llama_engine *llama)
+{
+	pthread_mutex_lock(&llama->long_lock);
+	if (llama->long_state == LONG_OPENING) {
+		pthread_join(llama->long_thread, NULL);
+		llama->long_state = LONG_OPENED;
+	}
+	pthread_mutex_unlock(&llama->long_lock);
+}
+
 static void close_lane(struct llama_lane *lane)
 {
 	sampling_scratch_free(&lane->scratch);
@@ -254,6 +275,8 @@ static void llama_close(struct engine **engine)
 {
 	struct llama_engine *llama = llama_of(*engine);
 	*engine = NULL;
+	join_long_lane(llama);
+	pthread_mutex_destroy(&llama->long_lock);
 	for (int lane = 0; lane < LANES; lane++)
 		close_lane(&llama->lanes[lane]);
 	if (llama->templates)
@@ -289,7 +312,7 @@ static enum error open_templates(struct llama_engine *llama, const char *wanted,
 
 static enum error open_parts(struct llama_engine *llama, const struct pool_config *settings, struct bytes *fault)
 {
-	enum error error = load_backends(fault);
+	enum error error = llama_library_open(fault);
 	if (!error)
 		error = load_model(llama, settings, fault);
 	if (!error)
@@ -308,6 +331,7 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	if (!llama)
 		return ERROR_MEMORY;
 	llama->base.ops = &llama_engine_ops;
+	pthread_mutex_init(&llama->long_lock, NULL);
 	llama->progress = progress;
 	llama->progress_owner = owner;
 	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
@@ -400,6 +424,8 @@ static enum error llama_prepare(struct engine *engine, struct generation *genera
 	                                                 : prepare_completion(llama, generation, fault);
 	if (!error)
 		error = generation_size_output(generation, engine->facts.request_tokens, llama->output_default, fault);
+	if (!error && generation->prompt_count + generation->output_max > engine->facts.short_tokens)
+		want_long_lane(llama);
 	struct llama_sampler *grammar = NULL;
 	if (!error && generation->chat)
 		error = chat_prompt_grammar(generation->chat, llama->model, &grammar, fault);
@@ -520,7 +546,11 @@ static enum error llama_restore(struct engine *engine, enum engine_lane which, i
                                 const struct kv_state *state, uint32_t count)
 {
 	struct llama_engine *llama = llama_of(engine);
-	enum error error = llama->lanes[which].context ? OK : open_lane(llama, which);
+	if (which == LANE_LONG) {
+		want_long_lane(llama);
+		join_long_lane(llama);
+	}
+	enum error error = llama->lanes[which].context ? OK : ERROR_MEMORY;
 	if (!error)
 		error = llama_state_restore(llama->lanes[which].context, streams_of(engine, which), engine->facts.sequences,
 		                            sequence, state);

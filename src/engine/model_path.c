@@ -56,6 +56,15 @@ enum error model_path_find(const char *model, char *out, size_t out_size, struct
 	return ERROR_NOT_FOUND;
 }
 
+bool model_path_find_fast(const char *model, char *out, size_t out_size)
+{
+	char folder[PATH_MAX];
+	if (is_path(model) || models_folder(folder, sizeof(folder)) != OK)
+		return false;
+	int len = snprintf(out, out_size, "%s/%s.q8_0.gguf", folder, model);
+	return len > 0 && (size_t)len < out_size && access(out, R_OK) == 0;
+}
+
 void model_path_name(const char *model, char *out, size_t out_size)
 {
 	const char *slash = strrchr(model, '/');

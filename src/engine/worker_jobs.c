@@ -1,5 +1,5 @@
-/* A job is an exchange, its generation, or both: the client may leave before the generation has ended, and asks for /load or /v1/models make no
- * generation at all. A job is freed when neither is left. */
+/* A job is an exchange, its choices, or both: the client may leave before their generations have ended, and asks for /load or /v1/models make none at
+ * all. A job is freed when neither is left. */
 #include "engine/worker_jobs.h"
 
 #include <stdio.h>
@@ -18,26 +18,34 @@
 #define REPORT_NS (50 * NS_PER_MS)
 #define JSON_DEPTH 512
 
+/* One of the answers that a request asks for: a generation of its own, whose prompt is the others' too (prompts.c computes it once). */
+struct choice {
+	struct job *job;
+	struct generation *generation; /* NULL: not made */
+};
+
 struct job {
 	struct worker *worker;
 	struct job *previous;
 	struct job *next;
 	struct http_exchange *exchange; /* NULL once the client is served or gone */
-	struct generation *generation;
-	struct answer *answer;
-	struct bytes fault_text; /* from prepare */
+	struct choice choices[API_CHOICES_MAX];
+	struct answer *answers[API_CHOICES_MAX]; /* parallel to choices */
+	uint32_t count;                          /* of both; 0 until a body has come */
+	uint32_t running;                        /* choices that run */
+	bool failed;                             /* one has: the others are of no use */
+	struct bytes fault_text;                 /* from prepare */
 	struct api_fault fault;
 	enum error error;
 	enum api_endpoint endpoint;
 	bool is_listener;  /* of /load */
 	bool wants_events; /* x-penstock-events: also a whole answer comes as server-sent events */
 	bool is_preparing;
-	bool is_running; /* the step thread has it */
 };
 
 static void free_if_over(struct job *job)
 {
-	if (job->exchange || job->is_preparing || job->is_running)
+	if (job->exchange || job->is_preparing || job->running)
 		return;
 	if (job->previous)
 		job->previous->next = job->next;
@@ -45,8 +53,10 @@ static void free_if_over(struct job *job)
 		job->worker->jobs = job->next;
 	if (job->next)
 		job->next->previous = job->previous;
-	answer_free(&job->answer);
-	generation_free(job->worker->engine, &job->generation);
+	for (uint32_t i = 0; i < job->count; i++) {
+		answer_free(&job->answers[i]);
+		generation_free(job->worker->engine, &job->choices[i].generation);
+	}
 	bytes_fini(&job->fault_text);
 	free(job);
 }
@@ -177,80 +187,105 @@ static int64_t header_number(const struct http_head *head, const char *name, int
 	return (int64_t)value;
 }
 
+static enum error prepare_choice(struct job *job, uint32_t index)
+{
+	struct generation *generation = job->choices[index].generation;
+	struct api_request *request = &generation->request;
+	struct engine *engine = job->worker->engine;
+	enum error error = api_request_parse(request, job->endpoint, bytes_span(&generation->body), JSON_DEPTH,
+	                                     &generation->arena, &job->fault);
+	if (error)
+		return error;
+	if (request->seed >= 0)
+		request->seed += index; /* choices of one seed differ, and come again */
+	error = engine->ops->prepare(engine, generation, &job->fault_text);
+	if (!error)
+		return OK;
+	enum error shown = error == ERROR_INTERNAL || error == ERROR_MEMORY ? ERROR_MEMORY : error;
+	const char *text = job->fault_text.len ? bytes_text(&job->fault_text) : error_text(error);
+	error = api_refuse(&job->fault, shown, job->endpoint == API_CHAT ? "messages" : "prompt", "%s", text);
+	if (shown == ERROR_LIMIT)
+		job->fault.code = "context_length_exceeded";
+	return error;
+}
+
+/* One more choice, as the first was asked for. */
+static enum error add_choice(struct job *job)
+{
+	const struct generation *first = job->choices[0].generation;
+	struct generation *generation;
+	struct bytes copy = { 0 };
+	bytes_append_span(&copy, bytes_span(&first->body));
+	if (!bytes_ok(&copy) || generation_new(&copy, &generation) != OK) {
+		bytes_fini(&copy);
+		return ERROR_MEMORY;
+	}
+	generation_copy_wishes(generation, first);
+	job->choices[job->count++] = (struct choice){ .job = job, .generation = generation };
+	generation->owner = &job->choices[job->count - 1];
+	return OK;
+}
+
 /* Pool thread: everything about a request that is not a step. */
 static void prepare(void *argument)
 {
 	struct job *job = argument;
-	struct generation *generation = job->generation;
-	struct span body = bytes_span(&generation->body);
-	job->error =
-		api_request_parse(&generation->request, job->endpoint, body, JSON_DEPTH, &generation->arena, &job->fault);
-	if (job->error)
-		return;
-	job->error = job->worker->engine->ops->prepare(job->worker->engine, generation, &job->fault_text);
-	if (!job->error)
-		return;
-	enum error error = job->error == ERROR_INTERNAL || job->error == ERROR_MEMORY ? ERROR_MEMORY : job->error;
-	const char *text = job->fault_text.len ? bytes_text(&job->fault_text) : error_text(job->error);
-	job->error = api_refuse(&job->fault, error, job->endpoint == API_CHAT ? "messages" : "prompt", "%s", text);
-	if (error == ERROR_LIMIT)
-		job->fault.code = "context_length_exceeded";
+	job->error = prepare_choice(job, 0);
+	int64_t wanted = job->error ? 1 : job->choices[0].generation->request.n;
+	while (job->count < wanted && !job->error) {
+		job->error = add_choice(job);
+		if (job->error)
+			job->error = api_refuse(&job->fault, ERROR_MEMORY, "", "Out of memory.");
+		else
+			job->error = prepare_choice(job, job->count - 1);
+	}
 }
 
-static void make_id(const struct job *job, char *out, size_t out_size)
+static enum error make_answers(struct job *job)
 {
+	struct answer_facts facts = { .created_s = clock_wall_ns() / NS_PER_S };
 	uint64_t bits[2];
+	enum error error = OK;
 	random_secure(bits, sizeof(bits));
-	snprintf(out, out_size, "%s-%016llx%016llx", job->endpoint == API_CHAT ? "chatcmpl" : "cmpl",
+	snprintf(facts.id, sizeof(facts.id), "%s-%016llx%016llx", job->endpoint == API_CHAT ? "chatcmpl" : "cmpl",
 	         (unsigned long long)bits[0], (unsigned long long)bits[1]);
+	snprintf(facts.model, sizeof(facts.model), "%s", job->worker->load.model);
+	for (uint32_t i = 0; i < job->count && !error; i++)
+		error = answer_new(job->worker->engine, job->choices[i].generation, &facts, i, &job->answers[i]);
+	return error ? api_refuse(&job->fault, ERROR_MEMORY, "", "Out of memory.") : OK;
 }
 
 static void prepared(void *argument)
 {
 	struct job *job = argument;
 	struct worker *worker = job->worker;
-	char id[64];
 	job->is_preparing = false;
 	if (!job->exchange) {
 		free_if_over(job);
 		return;
 	}
-	if (!job->error) {
-		make_id(job, id, sizeof(id));
-		job->error = answer_new(worker->engine, job->generation, id, worker->load.model, clock_wall_ns() / NS_PER_S,
-		                        &job->answer);
-		if (job->error)
-			job->error = api_refuse(&job->fault, ERROR_MEMORY, "", "Out of memory.");
-	}
+	if (!job->error)
+		job->error = make_answers(job);
 	if (job->error) {
 		respond_fault(job, &job->fault);
 		free_if_over(job);
 		return;
 	}
-	job->generation->times.prepared_ns = clock_now_ns();
-	job->is_running = true;
 	worker->running_jobs++;
-	steps_add(worker->steps, job->generation);
+	job->running = job->count;
+	for (uint32_t i = 0; i < job->count; i++) {
+		struct generation *generation = job->choices[i].generation;
+		generation->arrival = ++worker->arrivals;
+		generation->times.prepared_ns = clock_now_ns();
+		steps_add(worker->steps, generation);
+	}
 	worker_report(worker);
 }
 
-static void start_generation(struct job *job)
+static void read_wishes(const struct http_head *head, struct generation *generation)
 {
-	struct worker *worker = job->worker;
-	const struct http_head *head = http_exchange_head(job->exchange);
-	struct span body = http_exchange_body(job->exchange);
-	struct bytes copy = { 0 };
 	int64_t now_ns = clock_now_ns();
-	bytes_append_span(&copy, body);
-	if (!bytes_ok(&copy) || generation_new(&copy, &job->generation) != OK) {
-		bytes_fini(&copy);
-		respond_error(job, 503, "out_of_memory", "Out of memory.");
-		return;
-	}
-	struct generation *generation = job->generation;
 	int64_t deadline_ms = header_number(head, "x-penstock-deadline-ms", -1);
-	generation->owner = job;
-	generation->arrival = ++worker->arrivals;
 	generation->times.arrived_ns = now_ns;
 	generation->deadline_ns = deadline_ms < 0 ? NS_NEVER : now_ns + deadline_ms * NS_PER_MS;
 	generation->expected_tokens = header_number(head, "x-penstock-expected-tokens", 0);
@@ -258,9 +293,26 @@ static void start_generation(struct job *job)
 	generation->prompt_cap = (uint32_t)header_number(head, "x-penstock-max-prompt", 0);
 	generation->class = (uint32_t)header_number(head, "x-penstock-class", 0);
 	generation->salt = (uint64_t)header_number(head, "x-penstock-cache-salt", 0);
+}
+
+static void start_generation(struct job *job)
+{
+	const struct http_head *head = http_exchange_head(job->exchange);
+	struct choice *first = &job->choices[0];
+	struct bytes copy = { 0 };
+	bytes_append_span(&copy, http_exchange_body(job->exchange));
+	if (!bytes_ok(&copy) || generation_new(&copy, &first->generation) != OK) {
+		bytes_fini(&copy);
+		respond_error(job, 503, "out_of_memory", "Out of memory.");
+		return;
+	}
+	job->count = 1;
+	first->job = job;
+	first->generation->owner = first;
+	read_wishes(head, first->generation);
 	job->wants_events = header_number(head, "x-penstock-events", 0) == 1;
 	job->is_preparing = true;
-	if (work_start(worker->loop, prepare, prepared, job) != OK) {
+	if (work_start(job->worker->loop, prepare, prepared, job) != OK) {
 		job->is_preparing = false;
 		respond_error(job, 503, "out_of_memory", "Out of memory.");
 	}
@@ -283,7 +335,7 @@ static void write_event(struct job *job, const char *name, const struct bytes *d
 }
 
 /* A whole answer to a gateway: told of the first token when it is there, not when the last one is. */
-static void write_whole_as_events(struct job *job, enum finish_reason finish, const struct generation_times *times,
+static void write_whole_as_events(struct job *job, bool is_over, const struct generation_times *times,
                                   const struct bytes *answer)
 {
 	struct bytes text = { 0 };
@@ -293,8 +345,8 @@ static void write_whole_as_events(struct job *job, enum finish_reason finish, co
 		write_event(job, "first_token", &text);
 		bytes_clear(&text);
 	}
-	if (finish) {
-		answer_write_timings(job->answer, times, &text);
+	if (is_over) {
+		answer_write_timings(job->answers, job->count, times, &text);
 		write_event(job, "penstock", &text);
 		write_event(job, "answer", answer);
 		http_respond_finish(job->exchange);
@@ -306,40 +358,57 @@ static void write_whole(struct job *job, const struct generation_times *times, c
 {
 	struct bytes headers = { 0 };
 	bytes_append_text(&headers, "content-type: application/json\r\nx-penstock-timings: ");
-	answer_write_timings(job->answer, times, &headers);
+	answer_write_timings(job->answers, job->count, times, &headers);
 	bytes_append_text(&headers, "\r\n");
 	http_respond(job->exchange, 200, bytes_span(&headers), bytes_span(answer));
 	bytes_fini(&headers);
 }
 
-static void write_output(struct job *job, const struct generation_output *output, const struct generation_times *times)
+static void write_output(struct choice *choice, const struct generation_output *output,
+                         const struct generation_times *times)
 {
+	struct job *job = choice->job;
+	struct answer *answer = job->answers[choice - job->choices];
+	bool is_over = output->finish && job->running == 1; /* this is the last choice */
 	struct bytes out = { 0 };
-	answer_add(job->answer, output, &out);
+	answer_add(answer, output, &out);
 	if (output->finish)
-		answer_finish(job->answer, output->finish, times, &out);
-	if (job->generation->request.stream) {
+		answer_close(answer, output->finish, &out);
+	if (is_over)
+		answer_finish(job->answers, job->count, times, &out);
+	if (choice->generation->request.stream) {
 		if (out.len) {
 			start_events(job);
 			http_respond_write(job->exchange, bytes_span(&out));
 		}
-		if (output->finish)
+		if (is_over)
 			http_respond_finish(job->exchange);
 	} else if (job->wants_events) {
-		write_whole_as_events(job, output->finish, times, &out);
-	} else if (output->finish) {
+		write_whole_as_events(job, is_over, times, &out);
+	} else if (is_over) {
 		write_whole(job, times, &out);
 	}
 	bytes_fini(&out);
 }
 
+static void cancel_choices(struct job *job)
+{
+	for (uint32_t i = 0; i < job->count; i++) {
+		if (job->choices[i].generation)
+			atomic_store(&job->choices[i].generation->cancelled, true);
+	}
+	if (job->running)
+		steps_wake(job->worker->steps);
+}
+
 static void write_failure(struct job *job, enum error why)
 {
-	if (why == ERROR_TIMEOUT) {
+	bool has_started = http_exchange_has_started(job->exchange);
+	if (!has_started && why == ERROR_TIMEOUT) {
 		respond_error(job, 504, "deadline", "The first token can't come by the deadline any more.");
 		return;
 	}
-	if (!http_exchange_has_started(job->exchange)) {
+	if (!has_started) {
 		respond_error(job, 500, "engine_error", "The engine failed while it computed this answer; try again.");
 		return;
 	}
@@ -353,17 +422,22 @@ static void write_failure(struct job *job, enum error why)
 	log_line(LOG_WARNING, "an answer failed in its middle: %s", error_text(why));
 }
 
-static void deliver(struct job *job, const struct generation_output *output, const struct generation_times *times)
+static void deliver(struct choice *choice, const struct generation_output *output, const struct generation_times *times)
 {
-	if (job->exchange) {
-		if (output->finish == FINISH_ERROR)
+	struct job *job = choice->job;
+	if (job->exchange && !job->failed) {
+		if (output->finish == FINISH_ERROR) {
+			job->failed = true;
 			write_failure(job, output->failure);
-		else if (output->finish != FINISH_CANCELLED)
-			write_output(job, output, times);
+			cancel_choices(job);
+		} else if (output->finish != FINISH_CANCELLED) {
+			write_output(choice, output, times);
+		}
 	}
 	if (!output->finish)
 		return;
-	job->is_running = false;
+	if (--job->running)
+		return;
 	job->worker->running_jobs--;
 	end_exchange(job);
 	free_if_over(job);
@@ -425,11 +499,8 @@ static void on_head(struct job *job)
 static void on_gone(struct job *job)
 {
 	end_exchange(job);
-	if (!job->generation)
-		return;
-	atomic_store(&job->generation->cancelled, true);
-	if (job->is_running)
-		steps_wake(job->worker->steps);
+	if (!job->is_preparing)
+		cancel_choices(job);
 }
 
 static void on_event(void *owner, struct http_exchange *exchange, enum http_event event)
@@ -460,7 +531,7 @@ void worker_jobs_free(struct worker *worker)
 {
 	for (struct job *job = worker->jobs, *next; job; job = next) {
 		next = job->next;
-		job->is_running = false;
+		job->running = 0;
 		end_exchange(job);
 		free_if_over(job);
 	}

@@ -123,7 +123,7 @@ def errors(client, checks):
     refused("an unknown model is 404", openai.NotFoundError, "model", model="nope")
     refused("image parts are refused by name", openai.BadRequestError, "messages.[0].content.[0].type",
             messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}])
-    refused("n above 1 is refused by name", openai.BadRequestError, "n", n=2)
+    refused("n above 8 is refused by name", openai.BadRequestError, "n", n=9)
     refused("audio is refused by name", openai.BadRequestError, "audio", audio={"voice": "alloy", "format": "wav"})
     refused("a prompt over the context is refused", openai.BadRequestError, "messages",
             messages=[{"role": "user", "content": "word " * 9000}])

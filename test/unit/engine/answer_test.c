@@ -29,7 +29,8 @@ static void maker_init(struct maker *maker, enum api_endpoint endpoint, const ch
 {
 	*maker = (struct maker){ .engine = script_open(4096, 1) };
 	maker->generation = script_generation(maker->engine, endpoint, fields);
-	ck_error_is(answer_new(maker->engine, maker->generation, "id-1", "a \"model\"", 1700000000, &maker->answer), OK);
+	const struct answer_facts facts = { "id-1", "a \"model\"", 1700000000 };
+	ck_error_is(answer_new(maker->engine, maker->generation, &facts, 0, &maker->answer), OK);
 }
 
 static void maker_fini(struct maker *maker)
@@ -60,7 +61,8 @@ static void add(struct maker *maker, const char *shown, int token)
 
 static void finish(struct maker *maker, enum finish_reason reason)
 {
-	answer_finish(maker->answer, reason, &times, &maker->out);
+	answer_close(maker->answer, reason, &maker->out);
+	answer_finish(&maker->answer, 1, &times, &maker->out);
 	ck_assert(bytes_ok(&maker->out));
 }
 
@@ -337,7 +339,7 @@ START_TEST(timings_that_are_not_known)
 	struct json json = { 0 };
 	const struct generation_times none = { .arrived_ns = 1000 };
 	maker_init(&maker, API_CHAT, "");
-	answer_write_timings(maker.answer, &none, &maker.out);
+	answer_write_timings(&maker.answer, 1, &none, &maker.out);
 	ck_error_is(json_parse(&json, maker.out.data, maker.out.len, 2, NULL), OK);
 	ck_at(&json, "tokenize_ns", "0");
 	ck_at(&json, "decode_ns", "0");

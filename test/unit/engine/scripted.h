@@ -23,13 +23,14 @@ static inline bool script_progress(void *owner, float ratio)
 	return true;
 }
 
-/* Instant, unless a request says otherwise; 10 tokens an answer. */
-static inline struct engine *script_open(int64_t context, int64_t sequences)
+/* Instant, unless a request says otherwise; 10 tokens an answer. short_context: cells of each sequence of the short lane, 0 for none. */
+static inline struct engine *script_open_lanes(int64_t context, int64_t sequences, int64_t short_context)
 {
 	const struct pool_config settings = {
 		.engine_kind = 1,
 		.engine_context = context,
 		.engine_sequences = sequences,
+		.engine_short_context = short_context,
 		.engine_scripted_tokens = 10,
 		.engine_scripted_fail_after = -1,
 		.engine_scripted_stall_after = -1,
@@ -40,6 +41,11 @@ static inline struct engine *script_open(int64_t context, int64_t sequences)
 	ck_error_is(engine->ops->warm_up(engine), OK);
 	bytes_fini(&fault);
 	return engine;
+}
+
+static inline struct engine *script_open(int64_t context, int64_t sequences)
+{
+	return script_open_lanes(context, sequences, 0);
 }
 
 /* fields: raw JSON members after the model and the prompt, such as ",\"stream\":true". */

@@ -1,6 +1,7 @@
 /* The step thread with the scripted engine: every answer whole and its own, whatever runs beside it. */
 #include "engine/steps.h"
 
+#include "engine/prefixes.h"
 #include "engine/scripted.h"
 #include "turns.h"
 
@@ -13,6 +14,8 @@ struct run {
 	struct generation *generation; /* NULL once it has ended */
 	struct bytes text;
 	uint32_t tokens;
+	uint32_t cached_tokens;
+	uint32_t preemptions;
 	size_t logprobs;
 	enum finish_reason finish;
 	enum error failure;
@@ -40,6 +43,8 @@ static void take_news(void *owner)
 		ck_assert_ptr_eq(run->generation, generation);
 		bytes_append_span(&run->text, bytes_span(&output.text));
 		run->tokens += output.tokens;
+		run->cached_tokens += output.cached_tokens;
+		run->preemptions += output.preemptions;
 		run->logprobs += output.logprobs.len / sizeof(struct generation_logprob);
 		bytes_fini(&output.text);
 		bytes_fini(&output.logprobs);
@@ -53,16 +58,17 @@ static void take_news(void *owner)
 	}
 }
 
-static void bench_init_caching(struct bench *bench, int64_t context, int64_t sequences, uint64_t prefix_bytes)
+static void bench_init_lanes(struct bench *bench, int64_t context, int64_t sequences, int64_t short_context,
+                             uint64_t prefix_bytes)
 {
 	const struct steps_settings settings = { .gap_ns = 250 * NS_PER_MS, .prefix_bytes = prefix_bytes };
-	*bench = (struct bench){ .loop = new_loop(), .engine = script_open(context, sequences) };
+	*bench = (struct bench){ .loop = new_loop(), .engine = script_open_lanes(context, sequences, short_context) };
 	ck_error_is(steps_start(bench->engine, &settings, bench->loop, take_news, bench, &bench->steps), OK);
 }
 
 static void bench_init(struct bench *bench, int64_t context, int64_t sequences)
 {
-	bench_init_caching(bench, context, sequences, 0);
+	bench_init_lanes(bench, context, sequences, 0, 0);
 }
 
 static void bench_fini(struct bench *bench)
@@ -270,6 +276,99 @@ START_TEST(an_answer_as_long_as_the_cache)
 }
 END_TEST
 
+/* They are expected to fit the short lane and do not: each goes on in the long one, which holds one or two of them at a time. */
+START_TEST(streams_that_outgrow_the_short_lane)
+{
+	struct bench bench;
+	bench_init_lanes(&bench, 200, 4, 40, 0);
+	for (int i = 0; i < 12; i++) {
+		struct run *run = make(&bench, ",\"scripted\":{\"tokens\":90}");
+		run->generation->expected_tokens = 5;
+		steps_add(bench.steps, run->generation);
+	}
+	run_until(bench.loop, bench.ended == 12);
+	for (int i = 0; i < 12; i++)
+		check_run(&bench.runs[i], FINISH_STOP, 90, 91);
+	run_until(bench.loop, is_at_rest(&bench));
+	bench_fini(&bench);
+}
+END_TEST
+
+/* The lowest class gives way, the latest of it first, and says what it would have said. */
+START_TEST(the_lowest_class_is_preempted)
+{
+	struct bench bench;
+	bench_init(&bench, 150, 4);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct run *run = make(&bench, ",\"scripted\":{\"tokens\":60,\"gap_ms\":1}");
+		run->generation->expected_tokens = 1;
+		run->generation->class = i == 0 ? 2 : 0;
+		steps_add(bench.steps, run->generation);
+	}
+	run_until(bench.loop, bench.ended == 3);
+	for (int i = 0; i < 3; i++)
+		check_run(&bench.runs[i], FINISH_STOP, 60, 61);
+	ck_assert_uint_gt(bench.runs[0].preemptions, 0);
+	ck_assert_uint_le(bench.runs[1].preemptions, bench.runs[0].preemptions);
+	bench_fini(&bench);
+}
+END_TEST
+
+/* All prompts of the scripted engine are alike: one is computed, the others take it from it or from the cache, all but the last token. */
+START_TEST(one_cold_prefix_is_computed_once)
+{
+	struct bench bench;
+	struct steps_load load;
+	struct bytes fields = { 0 };
+	bench_init_lanes(&bench, 4096, 16, 512, 1 << 20);
+	bytes_append_text(&fields, ",\"user\":\"");
+	for (int i = 0; i < 400; i++)
+		bytes_append_text(&fields, "long ");
+	bytes_append_text(&fields, "\",\"max_tokens\":5,\"scripted\":{\"first_token_ms\":50}");
+	for (int i = 0; i < 10; i++)
+		add(&bench, bytes_text(&fields));
+	uint32_t prompt = bench.runs[0].generation->prompt_count;
+	struct run *stranger = make(&bench, bytes_text(&fields));
+	stranger->generation->salt = 1;
+	steps_add(bench.steps, stranger->generation);
+	run_until(bench.loop, bench.ended == 11);
+	uint32_t cached = 0;
+	for (int i = 0; i < 10; i++) {
+		check_run(&bench.runs[i], FINISH_LENGTH, 5, 5);
+		ck_assert(bench.runs[i].cached_tokens == 0 || bench.runs[i].cached_tokens >= prompt - PREFIX_BLOCK);
+		cached += bench.runs[i].cached_tokens;
+	}
+	ck_assert_uint_ge(cached, 9 * (prompt - PREFIX_BLOCK));
+	ck_assert_uint_eq(stranger->cached_tokens, 0);
+	steps_load(bench.steps, &load);
+	ck_assert_uint_eq(load.cached_tokens, cached);
+	ck_assert_uint_eq(load.prefill_tokens + cached, 11 * prompt);
+	ck_assert_uint_gt(load.prefix_bytes, 0);
+	bytes_fini(&fields);
+	bench_fini(&bench);
+}
+END_TEST
+
+START_TEST(what_is_late_is_dropped_before_its_prompt)
+{
+	struct bench bench;
+	bench_init(&bench, 4096, 4);
+	/* Enough steps for the model to be believed. */
+	for (int i = 0; i < 30; i++) {
+		add(&bench, ",\"max_tokens\":1,\"scripted\":{\"first_token_ms\":2}");
+		run_until(bench.loop, bench.ended == i + 1);
+	}
+	struct run *late = make(&bench, "");
+	late->generation->deadline_ns = clock_now_ns() - 1;
+	steps_add(bench.steps, late->generation);
+	run_until(bench.loop, late->finish);
+	ck_assert_int_eq(late->finish, FINISH_ERROR);
+	ck_error_is(late->failure, ERROR_TIMEOUT);
+	ck_assert_int_eq(late->times.started_ns, 0);
+	bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(a_failure_is_its_own)
 {
 	struct bench bench;
@@ -325,5 +424,7 @@ START_TEST(stopping_in_the_middle)
 END_TEST
 
 UNIT_MAIN("engine/steps", many_at_once, limits_stops_and_logprobs, cancelled_within_a_step_running_or_waiting,
-          cancelled_before_it_was_seen, more_cells_than_there_are, an_answer_as_long_as_the_cache, a_failure_is_its_own,
-          the_earliest_deadline_goes_first, stopping_in_the_middle)
+          cancelled_before_it_was_seen, more_cells_than_there_are, an_answer_as_long_as_the_cache,
+          streams_that_outgrow_the_short_lane, the_lowest_class_is_preempted, one_cold_prefix_is_computed_once,
+          what_is_late_is_dropped_before_its_prompt, a_failure_is_its_own, the_earliest_deadline_goes_first,
+          stopping_in_the_middle)
