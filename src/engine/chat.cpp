@@ -8,16 +8,59 @@
 #include <llama.h>
 
 #include <exception>
+#include <list>
+#include <mutex>
 #include <random>
 #include <regex>
 #include <set>
 #include <string>
 #include <vector>
 
+// Compiled grammars, the latest first: a schema is asked for again and again, and compiling a large one takes longer than a step.
+struct grammar_cache {
+	static constexpr size_t count_max = 32;
+	struct entry {
+		std::string key;
+		llama_sampler *sampler;
+	};
+	std::mutex lock;
+	std::list<entry> entries;
+
+	~grammar_cache()
+	{
+		for (const entry &known : entries)
+			llama_sampler_free(known.sampler);
+	}
+
+	// A sampler of its own for the caller; NULL: not known.
+	llama_sampler *take(const std::string &key)
+	{
+		const std::lock_guard<std::mutex> guard(lock);
+		for (auto known = entries.begin(); known != entries.end(); ++known) {
+			if (known->key != key)
+				continue;
+			entries.splice(entries.begin(), entries, known);
+			return llama_sampler_clone(known->sampler);
+		}
+		return nullptr;
+	}
+
+	void keep(const std::string &key, const llama_sampler *sampler)
+	{
+		const std::lock_guard<std::mutex> guard(lock);
+		entries.push_front({ key, llama_sampler_clone(sampler) });
+		if (entries.size() > count_max) {
+			llama_sampler_free(entries.back().sampler);
+			entries.pop_back();
+		}
+	}
+};
+
 struct chat_templates {
 	common_chat_templates_ptr templates;
 	const llama_model *model;
 	bool thinks; // answers may hold reasoning, which has to be parsed out
+	grammar_cache grammars;
 };
 
 struct chat_prompt {
@@ -267,7 +310,79 @@ extern "C" struct span chat_prompt_stop(const struct chat_prompt *prompt, size_t
 	return span_of_string(prompt->params.additional_stops[index]);
 }
 
-extern "C" enum error chat_prompt_grammar(const struct chat_prompt *prompt, const struct llama_model *model,
+namespace
+{
+
+// What starts a lazy grammar.
+struct grammar_triggers {
+	std::vector<std::string> patterns;
+	std::vector<llama_token> tokens;
+};
+
+grammar_triggers triggers_of(const common_chat_params &params, const llama_vocab *vocab)
+{
+	grammar_triggers triggers;
+	for (const common_grammar_trigger &trigger : params.grammar_triggers) {
+		switch (trigger.type) {
+		case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:
+			triggers.tokens.push_back(trigger.token);
+			break;
+		case COMMON_GRAMMAR_TRIGGER_TYPE_WORD: {
+			const auto ids = common_tokenize(vocab, trigger.value, false, true);
+			if (ids.size() == 1)
+				triggers.tokens.push_back(ids[0]);
+			else
+				triggers.patterns.push_back(regex_escape(trigger.value));
+			break;
+		}
+		case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
+			triggers.patterns.push_back(trigger.value);
+			break;
+		case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL:
+			triggers.patterns.push_back("^(?:" + trigger.value + ")$");
+			break;
+		}
+	}
+	return triggers;
+}
+
+llama_sampler *compile(const common_chat_params &params, const grammar_triggers &triggers, const llama_vocab *vocab)
+{
+	std::vector<const char *> patterns;
+	for (const std::string &pattern : triggers.patterns)
+		patterns.push_back(pattern.c_str());
+	llama_sampler *sampler =
+		params.grammar_lazy
+			? llama_sampler_init_grammar_lazy_patterns(vocab, params.grammar.c_str(), "root", patterns.data(),
+	                                                   patterns.size(), triggers.tokens.data(), triggers.tokens.size())
+			: llama_sampler_init_grammar(vocab, params.grammar.c_str(), "root");
+	if (!sampler)
+		throw std::runtime_error("The JSON schema or tool format can't be turned into a grammar.");
+	// The template may have written the beginning of the answer already.
+	if (!params.grammar_lazy && !params.generation_prompt.empty()) {
+		for (llama_token token : common_tokenize(vocab, params.generation_prompt, false, true))
+			llama_sampler_accept(sampler, token);
+	}
+	return sampler;
+}
+
+// Everything that compile looks at; lengths keep one part from passing for another.
+std::string key_of(const common_chat_params &params, const grammar_triggers &triggers)
+{
+	std::string key = params.grammar_lazy ? "lazy" : "now";
+	const auto add = [&key](const std::string &part) { key += ":" + std::to_string(part.size()) + ":" + part; };
+	add(params.grammar);
+	add(params.generation_prompt);
+	for (const std::string &pattern : triggers.patterns)
+		add(pattern);
+	for (llama_token token : triggers.tokens)
+		key += "," + std::to_string(token);
+	return key;
+}
+
+} // namespace
+
+extern "C" enum error chat_prompt_grammar(struct chat_templates *templates, const struct chat_prompt *prompt,
                                           struct llama_sampler **out, struct bytes *fault)
 {
 	*out = nullptr;
@@ -275,46 +390,14 @@ extern "C" enum error chat_prompt_grammar(const struct chat_prompt *prompt, cons
 	if (params.grammar.empty())
 		return OK;
 	return guarded(fault, ERROR_SYNTAX, [&] {
-		const llama_vocab *vocab = llama_model_get_vocab(model);
-		std::vector<std::string> patterns;
-		std::vector<llama_token> tokens;
-		for (const common_grammar_trigger &trigger : params.grammar_triggers) {
-			switch (trigger.type) {
-			case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:
-				tokens.push_back(trigger.token);
-				break;
-			case COMMON_GRAMMAR_TRIGGER_TYPE_WORD: {
-				const auto ids = common_tokenize(vocab, trigger.value, false, true);
-				if (ids.size() == 1)
-					tokens.push_back(ids[0]);
-				else
-					patterns.push_back(regex_escape(trigger.value));
-				break;
-			}
-			case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
-				patterns.push_back(trigger.value);
-				break;
-			case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL:
-				patterns.push_back("^(?:" + trigger.value + ")$");
-				break;
-			}
-		}
-		std::vector<const char *> pattern_texts;
-		for (const std::string &pattern : patterns)
-			pattern_texts.push_back(pattern.c_str());
-		struct llama_sampler *sampler =
-			params.grammar_lazy
-				? llama_sampler_init_grammar_lazy_patterns(vocab, params.grammar.c_str(), "root", pattern_texts.data(),
-		                                                   pattern_texts.size(), tokens.data(), tokens.size())
-				: llama_sampler_init_grammar(vocab, params.grammar.c_str(), "root");
-		if (!sampler)
-			throw std::runtime_error("The JSON schema or tool format can't be turned into a grammar.");
-		/* The template may have written the beginning of the answer already. */
-		if (!params.grammar_lazy && !params.generation_prompt.empty()) {
-			for (llama_token token : common_tokenize(vocab, params.generation_prompt, false, true))
-				llama_sampler_accept(sampler, token);
-		}
-		*out = sampler;
+		const llama_vocab *vocab = llama_model_get_vocab(templates->model);
+		const grammar_triggers triggers = triggers_of(params, vocab);
+		const std::string key = key_of(params, triggers);
+		*out = templates->grammars.take(key);
+		if (*out)
+			return OK;
+		*out = compile(params, triggers, vocab);
+		templates->grammars.keep(key, *out);
 		return OK;
 	});
 }

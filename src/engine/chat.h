@@ -35,9 +35,9 @@ void chat_prompt_free(struct chat_prompt **prompt);
 struct span chat_prompt_text(const struct chat_prompt *prompt);
 /* Stop strings that the format wants beside the request's; empty span past the last. */
 struct span chat_prompt_stop(const struct chat_prompt *prompt, size_t index);
-/* A sampler that holds the output to the schema or the tool format: owned by the caller; *out NULL when the request needs none.
- * ERROR_SYNTAX with a sentence when the grammar can't be built. */
-enum error chat_prompt_grammar(const struct chat_prompt *prompt, const struct llama_model *model,
+/* A sampler that holds the output to the schema or the tool format: owned by the caller; *out NULL when the request needs none. The latest compiled
+ * ones are kept. ERROR_SYNTAX with a sentence when the grammar can't be built. Any thread. */
+enum error chat_prompt_grammar(struct chat_templates *templates, const struct chat_prompt *prompt,
                                struct llama_sampler **out, struct bytes *fault);
 /* Is this special token part of the format, so that its text must be kept for chat_parse? */
 bool chat_prompt_keeps_token(const struct chat_prompt *prompt, int32_t token);

@@ -428,7 +428,7 @@ static enum error llama_prepare(struct engine *engine, struct generation *genera
 		want_long_lane(llama);
 	struct llama_sampler *grammar = NULL;
 	if (!error && generation->chat)
-		error = chat_prompt_grammar(generation->chat, llama->model, &grammar, fault);
+		error = chat_prompt_grammar(llama->templates, generation->chat, &grammar, fault);
 	if (!error)
 		error =
 			sampling_new(llama->vocab, request, &llama->defaults, grammar, (struct sampling **)&generation->sampler);

@@ -6,9 +6,16 @@
 
 #include "base/random.h"
 
+/* Above so many candidates the library's own selection is faster. */
+#define TOP_K_MAX 256
+
 struct sampling {
-	struct llama_sampler *chain; /* NULL: greedy on the plain logits */
+	struct llama_sampler *chain; /* NULL: greedy on the logits and biases */
 	struct llama_sampler *grammar;
+	llama_logit_bias *biases; /* owned; of a greedy one */
+	int32_t bias_count;
+	int32_t
+		top_k; /* the chain begins with these and changes nothing before: only they need to be candidates; 0 = all do */
 };
 
 struct sampling_scratch {
@@ -36,27 +43,24 @@ void sampling_scratch_free(struct sampling_scratch **scratch)
 }
 
 /* The request's biases and the tokens that the model must never say. */
-static enum error add_biases(struct llama_sampler *chain, const struct llama_vocab *vocab,
-                             const struct api_request *request)
+static enum error list_biases(struct sampling *sampling, const struct llama_vocab *vocab,
+                              const struct api_request *request)
 {
 	int32_t suppressed_count = 0;
 	const llama_token *suppressed = llama_vocab_get_suppress_tokens(vocab, &suppressed_count);
-	size_t count = 0;
 	size_t capacity = request->logit_bias_count + (size_t)suppressed_count;
 	if (capacity == 0)
 		return OK;
-	llama_logit_bias *biases = malloc(sizeof(*biases) * capacity);
-	if (!biases)
+	sampling->biases = malloc(sizeof(*sampling->biases) * capacity);
+	if (!sampling->biases)
 		return ERROR_MEMORY;
 	for (size_t i = 0; i < request->logit_bias_count; i++) {
 		if (request->logit_bias[i].token < llama_vocab_n_tokens(vocab))
-			biases[count++] =
+			sampling->biases[sampling->bias_count++] =
 				(llama_logit_bias){ (llama_token)request->logit_bias[i].token, (float)request->logit_bias[i].bias };
 	}
 	for (int32_t i = 0; i < suppressed_count; i++)
-		biases[count++] = (llama_logit_bias){ suppressed[i], -INFINITY };
-	llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(llama_vocab_n_tokens(vocab), (int32_t)count, biases));
-	free(biases);
+		sampling->biases[sampling->bias_count++] = (llama_logit_bias){ suppressed[i], -INFINITY };
 	return OK;
 }
 
@@ -73,25 +77,47 @@ static double given_or(double given, double otherwise)
 	return given < 0 ? otherwise : given;
 }
 
+static int32_t top_k_of(const struct api_request *request, const struct sampling_defaults *defaults)
+{
+	int64_t top_k = request->top_k == API_TOP_K_NOT_GIVEN ? defaults->top_k : request->top_k;
+	return (int32_t)(top_k < 0 ? 0 : top_k < INT32_MAX ? top_k : INT32_MAX);
+}
+
 static void add_choosers(struct llama_sampler *chain, const struct api_request *request,
                          const struct sampling_defaults *defaults)
 {
 	double temperature = given_or(request->temperature, defaults->temperature);
 	double top_p = given_or(request->top_p, defaults->top_p);
 	double min_p = given_or(request->min_p, defaults->min_p);
-	int64_t top_k = request->top_k == API_TOP_K_NOT_GIVEN ? defaults->top_k : request->top_k;
+	int32_t top_k = top_k_of(request, defaults);
 	if (temperature == 0) {
 		llama_sampler_chain_add(chain, llama_sampler_init_greedy());
 		return;
 	}
 	if (top_k > 0)
-		llama_sampler_chain_add(chain, llama_sampler_init_top_k((int32_t)(top_k < INT32_MAX ? top_k : INT32_MAX)));
+		llama_sampler_chain_add(chain, llama_sampler_init_top_k(top_k));
 	if (top_p < 1)
 		llama_sampler_chain_add(chain, llama_sampler_init_top_p((float)top_p, 1));
 	if (min_p > 0)
 		llama_sampler_chain_add(chain, llama_sampler_init_min_p((float)min_p, 1));
 	llama_sampler_chain_add(chain, llama_sampler_init_temp((float)temperature));
 	llama_sampler_chain_add(chain, llama_sampler_init_dist(seed_of(request)));
+}
+
+static void make_chain(struct sampling *sampling, const struct llama_vocab *vocab, const struct api_request *request,
+                       const struct sampling_defaults *defaults, bool has_penalties)
+{
+	struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
+	params.no_perf = true;
+	sampling->chain = llama_sampler_chain_init(params);
+	if (sampling->bias_count)
+		llama_sampler_chain_add(sampling->chain, llama_sampler_init_logit_bias(llama_vocab_n_tokens(vocab),
+		                                                                       sampling->bias_count, sampling->biases));
+	if (has_penalties)
+		llama_sampler_chain_add(sampling->chain, llama_sampler_init_penalties(llama_vocab_n_tokens(vocab), 4096, 1.0F,
+		                                                                      (float)request->frequency_penalty,
+		                                                                      (float)request->presence_penalty));
+	add_choosers(sampling->chain, request, defaults);
 }
 
 enum error sampling_new(const struct llama_vocab *vocab, const struct api_request *request,
@@ -105,23 +131,17 @@ enum error sampling_new(const struct llama_vocab *vocab, const struct api_reques
 	}
 	*out = sampling;
 	sampling->grammar = grammar;
-	int32_t suppressed = 0;
-	(void)llama_vocab_get_suppress_tokens(vocab, &suppressed);
-	bool has_penalties = request->frequency_penalty != 0 || request->presence_penalty != 0;
-	bool is_plain = !has_penalties && !request->logit_bias_count && !suppressed && !grammar;
-	if (is_plain && given_or(request->temperature, defaults->temperature) == 0)
-		return OK;
-	struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
-	params.no_perf = true;
-	sampling->chain = llama_sampler_chain_init(params);
-	enum error error = add_biases(sampling->chain, vocab, request);
+	enum error error = list_biases(sampling, vocab, request);
 	if (error)
 		return error;
-	if (has_penalties)
-		llama_sampler_chain_add(sampling->chain, llama_sampler_init_penalties(llama_vocab_n_tokens(vocab), 4096, 1.0F,
-		                                                                      (float)request->frequency_penalty,
-		                                                                      (float)request->presence_penalty));
-	add_choosers(sampling->chain, request, defaults);
+	bool has_penalties = request->frequency_penalty != 0 || request->presence_penalty != 0;
+	bool is_greedy = given_or(request->temperature, defaults->temperature) == 0;
+	if (is_greedy && !has_penalties && !grammar)
+		return OK;
+	make_chain(sampling, vocab, request, defaults, has_penalties);
+	int32_t top_k = top_k_of(request, defaults);
+	if (!is_greedy && !has_penalties && !sampling->bias_count && top_k <= TOP_K_MAX)
+		sampling->top_k = top_k;
 	return OK;
 }
 
@@ -133,18 +153,96 @@ void sampling_free(struct sampling **sampling)
 		llama_sampler_free((*sampling)->chain);
 	if ((*sampling)->grammar)
 		llama_sampler_free((*sampling)->grammar);
+	free((*sampling)->biases);
 	free(*sampling);
 	*sampling = NULL;
 }
 
+/* ---- choosing ---- */
+
+#define LANES_WIDE 16
+
+/* The first of the highest, -1 when there is none above -INFINITY. In lanes, so that the compiler makes vectors of them: this is read for every token. */
 static int32_t most_likely(const float *logits, int32_t count)
 {
-	int32_t best = 0;
-	for (int32_t i = 1; i < count; i++) {
-		if (logits[i] > logits[best])
-			best = i;
+	float highest[LANES_WIDE];
+	int32_t at = 0;
+	for (int lane = 0; lane < LANES_WIDE; lane++)
+		highest[lane] = -INFINITY;
+	for (; at + LANES_WIDE <= count; at += LANES_WIDE) {
+		for (int lane = 0; lane < LANES_WIDE; lane++)
+			highest[lane] = logits[at + lane] > highest[lane] ? logits[at + lane] : highest[lane];
 	}
-	return best;
+	for (; at < count; at++)
+		highest[0] = logits[at] > highest[0] ? logits[at] : highest[0];
+	for (int lane = 1; lane < LANES_WIDE; lane++)
+		highest[0] = highest[lane] > highest[0] ? highest[lane] : highest[0];
+	for (int32_t i = 0; i < count; i++) {
+		if (logits[i] == highest[0])
+			return i;
+	}
+	return 0;
+}
+
+static bool is_biased(const struct sampling *sampling, int32_t token)
+{
+	for (int32_t i = 0; i < sampling->bias_count; i++) {
+		if (sampling->biases[i].token == token)
+			return true;
+	}
+	return false;
+}
+
+/* Greedy with biases, on a copy of the few logits that they change: the others' highest, then the biased ones against it. */
+static int32_t most_likely_biased(const struct sampling *sampling, const float *logits, int32_t count)
+{
+	int32_t best = most_likely(logits, count);
+	if (sampling->bias_count == 0)
+		return best;
+	if (is_biased(sampling, best)) {
+		best = -1;
+		for (int32_t i = 0; i < count; i++) {
+			if ((best < 0 || logits[i] > logits[best]) && !is_biased(sampling, i))
+				best = i;
+		}
+	}
+	float highest = best < 0 ? -INFINITY : logits[best];
+	for (int32_t i = 0; i < sampling->bias_count; i++) {
+		int32_t token = sampling->biases[i].token;
+		float biased = logits[token] + sampling->biases[i].bias;
+		if (biased > highest || (biased == highest && token < best)) {
+			highest = biased;
+			best = token;
+		}
+	}
+	return best < 0 ? 0 : best;
+}
+
+/* The k highest, in no order: a heap with the least of them on top, which nearly every other logit is below. */
+static llama_token_data_array fill_top(struct sampling_scratch *scratch, const float *logits, int32_t k)
+{
+	llama_token_data *heap = scratch->candidates;
+	int32_t used = 0;
+	k = k < scratch->vocabulary ? k : scratch->vocabulary;
+	for (int32_t i = 0; i < scratch->vocabulary; i++) {
+		if (used == k && logits[i] <= heap[0].logit)
+			continue;
+		int32_t at = used == k ? 0 : used++;
+		if (used == k && at == 0) { /* down from the top */
+			for (int32_t child; (child = 2 * at + 1) < k; at = child) {
+				if (child + 1 < k && heap[child + 1].logit < heap[child].logit)
+					child++;
+				if (heap[child].logit >= logits[i])
+					break;
+				heap[at] = heap[child];
+			}
+		} else { /* up from the end */
+			for (; at > 0 && heap[(at - 1) / 2].logit > logits[i]; at = (at - 1) / 2)
+				heap[at] = heap[(at - 1) / 2];
+		}
+		heap[at] = (llama_token_data){ .id = i, .logit = logits[i] };
+	}
+	return (llama_token_data_array){ .data = heap, .size = (size_t)used, .selected = -1 };
 }
 
 static llama_token_data_array fill_candidates(struct sampling_scratch *scratch, const float *logits)
@@ -165,8 +263,9 @@ static bool grammar_allows(struct llama_sampler *grammar, int32_t token)
 int32_t sampling_take(struct sampling *sampling, struct sampling_scratch *scratch, const float *logits)
 {
 	if (!sampling->chain)
-		return most_likely(logits, scratch->vocabulary);
-	llama_token_data_array array = fill_candidates(scratch, logits);
+		return most_likely_biased(sampling, logits, scratch->vocabulary);
+	llama_token_data_array array =
+		sampling->top_k ? fill_top(scratch, logits, sampling->top_k) : fill_candidates(scratch, logits);
 	llama_sampler_apply(sampling->chain, &array);
 	int32_t token = array.data[array.selected].id;
 	if (sampling->grammar && !grammar_allows(sampling->grammar, token)) {

@@ -1,5 +1,5 @@
-"""The real engine when things go wrong: a client leaves in the middle of a long prompt (measured at the engine, by its pushed load report); the
-worker is killed under 20 streams."""
+"""The real engine under other people's load and when things go wrong: a stream beside long prompts; prompts that begin alike; the same seed; a
+client leaves in the middle of a long prompt (measured at the engine, by its pushed load report); the worker is killed under 20 streams."""
 import asyncio
 import json
 import os
@@ -54,6 +54,73 @@ def worker_is_killed(checks, penstock):
     checks.check("the restarted worker answers", after.status == 200 and "Paris" in after.text, (after.status, after.headers.get("retry-after"), after.body[-500:]))
 
 
+async def stream_beside_prompts(penstock):
+    """Gaps of one stream, alone and while a prompt of 2,500 words is computed, and how long that took."""
+    times = []
+    long = {}
+
+    def on_data(answer):
+        times.append(time.monotonic())
+        if len(times) == 60:
+            long["began"] = time.monotonic()
+            long["task"] = asyncio.create_task(ask(penstock.port, chat("word " * 2500, max_tokens=1, stream=True)))
+
+    stream = asyncio.create_task(ask(penstock.port, chat("Count to a thousand.", stream=True, max_tokens=1500, temperature=0,
+                                                         logit_bias={"0": -100, "2": -100}), on_data=on_data))
+    while "task" not in long:
+        await asyncio.sleep(0.05)
+    await long["task"]
+    ended = time.monotonic()
+    stream.cancel()
+    pairs = list(zip(times, times[1:]))
+    alone = sorted(later - earlier for earlier, later in pairs[5:58])
+    beside = sorted(later - earlier for earlier, later in pairs if long["began"] <= later <= ended)
+    return alone, beside, ended - long["began"]
+
+
+def nobody_waits(checks, penstock):
+    alone, beside, took_s = asyncio.run(stream_beside_prompts(penstock))
+    typical_s, worst_s = alone[len(alone) // 2], beside[int(len(beside) * 0.95)]
+    print(f"gap {typical_s * 1000:.1f} ms alone, p95 {worst_s * 1000:.1f} ms and at most {beside[-1] * 1000:.0f} ms beside a prompt that took {took_s:.1f} s")
+    checks.check("a stream does not wait for a long prompt", worst_s < 8 * typical_s and beside[-1] < took_s / 5, (typical_s, worst_s, beside[-1]))
+    checks.check("and goes on all the while", len(beside) > took_s / (8 * typical_s), (len(beside), took_s))
+
+
+def prefixes_are_shared(checks, penstock):
+    system = {"role": "system", "content": "You answer questions about the town library. " * 12}
+
+    def question(text, **more):
+        body = chat(text, stream=False, max_tokens=4, temperature=0, **more)
+        body["messages"].insert(0, system)
+        return ask(penstock.port, body)
+
+    async def both():
+        first = await question("When does it open?")
+        return first, await question("When does it close?"), await question("When does it open?", n=3)
+
+    first, second, three = (json.loads(answer.body) for answer in asyncio.run(both()))
+    cached = [answer["usage"]["prompt_tokens_details"]["cached_tokens"] for answer in (first, second, three)]
+    prompt = first["usage"]["prompt_tokens"]
+    checks.check("a new prompt is all computed", cached[0] == 0, cached)
+    checks.check("one that begins alike is not", prompt * 0.8 < cached[1] < second["usage"]["prompt_tokens"], (cached, prompt))
+    checks.check("a known one but for its last token", cached[2] == prompt - 1, (cached, prompt))
+    texts = [choice["message"]["content"] for choice in three["choices"]]
+    checks.check("what it says does not change with where its prompt comes from", texts == [first["choices"][0]["message"]["content"]] * 3, texts)
+    checks.check("three choices count one prompt", three["usage"]["prompt_tokens"] == prompt and len(texts) == 3, three["usage"])
+
+
+def seeds_come_again(checks, penstock):
+    def one(seed):
+        return ask(penstock.port, chat("Tell me a story.", stream=False, max_tokens=24, temperature=1.0, seed=seed))
+
+    async def some():
+        return [json.loads((await one(seed)).body)["choices"][0]["message"]["content"] for seed in (7, 7, 8)]
+
+    same, again, other = asyncio.run(some())
+    checks.check("the same seed says the same again", same == again, (same, again))
+    checks.check("another one something else", same != other, other)
+
+
 def main():
     if not has_model():
         print("the model is not in the cache: skipped\n0 passed, 0 failed, 1 skipped")
@@ -61,6 +128,9 @@ def main():
     checks = Checks()
     penstock = Penstock(CONFIG)
     try:
+        nobody_waits(checks, penstock)
+        prefixes_are_shared(checks, penstock)
+        seeds_come_again(checks, penstock)
         for words in (2000, 4000):
             times_s = [time_to_free_s(penstock, words) for _ in range(3)]
             print(f"free {', '.join(f'{took_s * 1000:.0f}' for took_s in times_s)} ms after the client left a prompt of {words} words")
