@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/kv_state.h"
+#include "engine/llama_library.h"
 #include "engine/llama_state.h"
 #include "engine/model_path.h"
 #include "engine/sampling.h"
@@ -136,7 +137,20 @@ static enum error load_model(struct llama_engine *llama, const struct pool_confi
 	return OK;
 }
 
-static int32_t thread_count(const struct pool_config *settings)
+enum error llama_library_start(const atomic_bool *is_open, struct bytes *fault)
+{
+	llama_log_set(forward_log, (void *)(uintptr_t)is_open);
+	llama_backend_init();
+	return load_backends(fault);
+}
+
+void llama_library_end(void)
+{
+	llama_backend_free();
+	llama_log_set(NULL, NULL);
+}
+
+int32_t llama_thread_count(const struct pool_config *settings)
 {
 	if (settings->engine_threads > 0)
 		return (int32_t)settings->engine_threads;
@@ -260,8 +274,7 @@ static void llama_close(struct engine **engine)
 		chat_templates_close(&llama->templates);
 	if (llama->model)
 		llama_model_free(llama->model);
-	llama_backend_free();
-	llama_log_set(NULL, NULL);
+	llama_library_end();
 	free(llama);
 }
 
@@ -289,14 +302,12 @@ static enum error open_templates(struct llama_engine *llama, const char *wanted,
 
 static enum error open_parts(struct llama_engine *llama, const struct pool_config *settings, struct bytes *fault)
 {
-	enum error error = load_backends(fault);
-	if (!error)
-		error = load_model(llama, settings, fault);
+	enum error error = load_model(llama, settings, fault);
 	if (!error)
 		error = open_templates(llama, settings->engine_chat_template, fault);
 	if (error)
 		return error;
-	llama->threads = thread_count(settings);
+	llama->threads = llama_thread_count(settings);
 	fill_facts(llama, settings);
 	return open_lanes(llama, fault);
 }
@@ -313,9 +324,9 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
 		                                          settings->engine_min_p, settings->engine_top_k };
 	llama->output_default = settings->engine_output;
-	llama_log_set(forward_log, &llama->is_open);
-	llama_backend_init();
-	enum error error = open_parts(llama, settings, fault);
+	enum error error = llama_library_start(&llama->is_open, fault);
+	if (!error)
+		error = open_parts(llama, settings, fault);
 	struct engine *engine = &llama->base;
 	if (error) {
 		llama_close(&engine);
