@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-#define SHAPE "'input' must be a string, an array of strings, an array of token ids, or an array of arrays of token ids."
+#define SHAPE \
+	"'input' must be a string, an array of strings, an array of token ids, or an array of arrays of token ids."
 
 struct place {
 	char text[32];
@@ -21,7 +22,8 @@ static enum error check_tokens(const struct json *json, uint32_t array, const ch
 	for (uint32_t node = json_first(json, array); node != JSON_NONE; node = json_next(json, array, node)) {
 		int64_t token = 0;
 		if (json_int64(json, node, &token) != OK || token < 0 || token > INT32_MAX)
-			return api_refuse(fault, ERROR_SYNTAX, place, "An array of token ids must hold only such: integers from 0.");
+			return api_refuse(fault, ERROR_SYNTAX, place,
+			                  "An array of token ids must hold only such: integers from 0.");
 	}
 	return OK;
 }

@@ -15,8 +15,10 @@
 #include "engine/llama_library.h"
 #include "engine/model_path.h"
 
-/* Tokens of a batch, unless one input may have more. Attention looks at the whole batch before it masks, so wider ones gain nothing on a CPU. */
-#define BATCH_TOKENS 512
+/* Tokens of a batch, unless one input has more. Attention looks at the whole batch before it masks: on a CPU a token of 512 costs twice one of
+ * 128 (measured: docs/engine.md has the text models' widths). */
+#define BATCH_TOKENS_CPU 128
+#define BATCH_TOKENS_GPU 512
 #define BATCH_INPUTS 64
 #define WARM_UP_TEXT "The first request finds warm caches."
 
@@ -83,12 +85,26 @@ static enum error load_model(struct embedder *embedder, const struct pool_config
 	params.progress_callback_user_data = embedder;
 	embedder->model = llama_model_load_from_file(path, params);
 	if (!embedder->model) {
-		bytes_printf(fault, "%s could not be loaded: an unknown kind of model, damaged, cut short, or too large for memory.",
+		bytes_printf(fault,
+		             "%s could not be loaded: an unknown kind of model, damaged, cut short, or too large for memory.",
 		             path);
 		return ERROR_MODEL;
 	}
 	embedder->vocab = llama_model_get_vocab(embedder->model);
 	return OK;
+}
+
+static uint32_t batch_tokens(const struct pool_config *settings)
+{
+	if (settings->engine_step_tokens > 0)
+		return (uint32_t)settings->engine_step_tokens;
+	return settings->engine_gpu_layers != 0 && llama_supports_gpu_offload() ? BATCH_TOKENS_GPU : BATCH_TOKENS_CPU;
+}
+
+/* What one computation may be asked for. */
+static uint32_t width(const struct embedder_facts *facts)
+{
+	return facts->context_tokens > facts->batch_tokens ? facts->context_tokens : facts->batch_tokens;
 }
 
 static void fill_facts(struct embedder *embedder, const struct pool_config *settings)
@@ -97,7 +113,7 @@ static void fill_facts(struct embedder *embedder, const struct pool_config *sett
 	uint32_t trained = (uint32_t)llama_model_n_ctx_train(embedder->model);
 	uint32_t wanted = (uint32_t)settings->engine_context;
 	facts->context_tokens = trained && trained < wanted ? trained : wanted;
-	facts->batch_tokens = facts->context_tokens > BATCH_TOKENS ? facts->context_tokens : BATCH_TOKENS;
+	facts->batch_tokens = batch_tokens(settings);
 	facts->batch_inputs = BATCH_INPUTS;
 	facts->dimensions = (uint32_t)llama_model_n_embd_out(embedder->model);
 	facts->vocabulary = (uint32_t)llama_vocab_n_tokens(embedder->vocab);
@@ -109,22 +125,24 @@ static enum error open_context(struct embedder *embedder, const struct pool_conf
 	const struct embedder_facts *facts = &embedder->facts;
 	struct llama_context_params params = llama_context_default_params();
 	/* Attention that looks both ways needs all of an input in one step: both widths are the batch's. */
-	params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = facts->batch_tokens;
+	params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = width(facts);
 	params.n_seq_max = facts->batch_inputs;
 	params.n_threads = params.n_threads_batch = llama_thread_count(settings);
 	params.embeddings = true;
+	/* Its sums in f16 make an input's vector depend on what is beside it: 1.5e-4 apart, against 8e-5 without (measured). */
+	params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
 	params.kv_unified = true;
 	params.no_perf = true;
 	embedder->context = llama_init_from_model(embedder->model, params);
-	embedder->batch = llama_batch_init((int32_t)facts->batch_tokens, 0, 1);
+	embedder->batch = llama_batch_init((int32_t)width(facts), 0, 1);
 	if (!embedder->context || !embedder->batch.token) {
-		bytes_printf(fault, "No room for batches of %u tokens: too little memory? Lower engine.context.",
-		             facts->batch_tokens);
+		bytes_printf(fault, "No room for batches of %u tokens: too little memory? Lower engine.context.", width(facts));
 		return ERROR_MEMORY;
 	}
 	enum llama_pooling_type pooling = llama_pooling_type(embedder->context);
 	if (pooling == LLAMA_POOLING_TYPE_NONE || pooling == LLAMA_POOLING_TYPE_RANK) {
-		bytes_printf(fault, "The model %s makes no vector of a whole input; name one that pools, such as all-minilm-l6-v2.",
+		bytes_printf(fault,
+		             "The model %s makes no vector of a whole input; name one that pools, such as all-minilm-l6-v2.",
 		             facts->model_name);
 		return ERROR_MODEL;
 	}

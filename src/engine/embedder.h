@@ -16,7 +16,7 @@ struct embedder_facts {
 	char model_name[128];
 	uint32_t dimensions;
 	uint32_t context_tokens; /* of one input, at most */
-	uint32_t batch_tokens;   /* of one computation, at most */
+	uint32_t batch_tokens;   /* of one computation, at most, unless a single input has more */
 	uint32_t batch_inputs;
 	uint32_t vocabulary; /* token ids are below this */
 };

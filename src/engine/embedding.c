@@ -107,8 +107,8 @@ enum error embedding_prepare(struct embedding *embedding, const struct embedder 
 {
 	const struct embedder_facts *facts = embedder_facts(embedder);
 	struct api_request *request = &embedding->request;
-	enum error error = api_request_parse(request, API_EMBEDDING, bytes_span(&embedding->body), JSON_DEPTH,
-	                                     &embedding->arena, fault);
+	enum error error =
+		api_request_parse(request, API_EMBEDDING, bytes_span(&embedding->body), JSON_DEPTH, &embedding->arena, fault);
 	if (error)
 		return error;
 	embedding->dimensions = facts->dimensions;
@@ -183,5 +183,6 @@ void embedding_write_timings(const struct embedding *embedding, struct bytes *ou
 	             "{\"prompt_tokens\":%u,\"cached_tokens\":0,\"output_tokens\":0,\"preemptions\":0,\"tokenize_ns\":%lld,"
 	             "\"queue_ns\":%lld,\"prefill_ns\":%lld,\"decode_ns\":0}",
 	             embedding->prompt_tokens, (long long)(embedding->prepared_ns - embedding->arrived_ns),
-	             (long long)(job->started_ns - embedding->prepared_ns), (long long)(job->finished_ns - job->started_ns));
+	             (long long)(job->started_ns - embedding->prepared_ns),
+	             (long long)(job->finished_ns - job->started_ns));
 }

@@ -67,7 +67,8 @@ static void end_job(struct embeddings *embeddings, struct embedding_job *job, en
 static bool has_room(const struct embeddings *embeddings, const struct embedding_input *input)
 {
 	const struct embedding_computer *computer = &embeddings->computer;
-	return embeddings->count < computer->batch_inputs && embeddings->tokens + input->count <= computer->batch_tokens;
+	return embeddings->count == 0 ||
+	       (embeddings->count < computer->batch_inputs && embeddings->tokens + input->count <= computer->batch_tokens);
 }
 
 /* Returns false when the batch is full. */

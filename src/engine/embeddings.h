@@ -14,7 +14,7 @@
 struct embeddings;
 
 struct embedding_input {
-	int32_t *tokens; /* never empty, and no more than a batch holds */
+	int32_t *tokens; /* never empty */
 	uint32_t count;
 	float *vector; /* out */
 };
@@ -41,7 +41,7 @@ struct embedding_job {
 struct embedding_computer {
 	enum error (*compute)(void *owner, const struct embedding_input *const *inputs, uint32_t count);
 	void *owner;
-	uint32_t batch_tokens;
+	uint32_t batch_tokens; /* more only for an input that is longer by itself */
 	uint32_t batch_inputs;
 };
 

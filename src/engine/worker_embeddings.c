@@ -33,7 +33,7 @@ void embedding_call_free(struct embedding_call **call)
 
 static void end_call(struct embedding_call *call)
 {
-	void (*over)(struct job *job) = call->over;
+	void (*over)(struct job * job) = call->over;
 	struct job *job = call->job;
 	embedding_call_free(&call);
 	if (over)

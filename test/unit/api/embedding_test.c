@@ -18,7 +18,7 @@ START_TEST(every_shape_is_a_list_of_inputs)
 		size_t count;
 		const char *last;
 	} rows[] = {
-		{ "\"a\"", 1, "\"a\"" },       { "[\"a\",\"b\"]", 2, "\"b\"" }, { "[7]", 1, "[7]" },
+		{ "\"a\"", 1, "\"a\"" },         { "[\"a\",\"b\"]", 2, "\"b\"" }, { "[7]", 1, "[7]" },
 		{ "[1, 2, 3]", 1, "[1, 2, 3]" }, { "[[1],[2,3]]", 2, "[2,3]" },   { "[\" \"]", 1, "\" \"" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -40,14 +40,22 @@ START_TEST(what_is_no_input)
 		enum error error;
 		const char *param;
 	} rows[] = {
-		{ "null", ERROR_SYNTAX, "input" },           { "true", ERROR_SYNTAX, "input" },
-		{ "5", ERROR_SYNTAX, "input" },              { "{}", ERROR_SYNTAX, "input" },
-		{ "\"\"", ERROR_RANGE, "input" },            { "[]", ERROR_RANGE, "input" },
-		{ "[\"a\",\"\"]", ERROR_RANGE, "input.[1]" }, { "[[1],[]]", ERROR_RANGE, "input.[1]" },
-		{ "[\"a\",5]", ERROR_SYNTAX, "input.[1]" },  { "[[1],\"a\"]", ERROR_SYNTAX, "input.[1]" },
-		{ "[1,\"a\"]", ERROR_SYNTAX, "input" },      { "[1,2.5]", ERROR_SYNTAX, "input" },
-		{ "[-1]", ERROR_SYNTAX, "input" },           { "[[1,-1]]", ERROR_SYNTAX, "input.[0]" },
-		{ "[2147483648]", ERROR_SYNTAX, "input" },   { "[null]", ERROR_SYNTAX, "input.[0]" },
+		{ "null", ERROR_SYNTAX, "input" },
+		{ "true", ERROR_SYNTAX, "input" },
+		{ "5", ERROR_SYNTAX, "input" },
+		{ "{}", ERROR_SYNTAX, "input" },
+		{ "\"\"", ERROR_RANGE, "input" },
+		{ "[]", ERROR_RANGE, "input" },
+		{ "[\"a\",\"\"]", ERROR_RANGE, "input.[1]" },
+		{ "[[1],[]]", ERROR_RANGE, "input.[1]" },
+		{ "[\"a\",5]", ERROR_SYNTAX, "input.[1]" },
+		{ "[[1],\"a\"]", ERROR_SYNTAX, "input.[1]" },
+		{ "[1,\"a\"]", ERROR_SYNTAX, "input" },
+		{ "[1,2.5]", ERROR_SYNTAX, "input" },
+		{ "[-1]", ERROR_SYNTAX, "input" },
+		{ "[[1,-1]]", ERROR_SYNTAX, "input.[0]" },
+		{ "[2147483648]", ERROR_SYNTAX, "input" },
+		{ "[null]", ERROR_SYNTAX, "input.[0]" },
 		{ "[{\"a\":1}]", ERROR_SYNTAX, "input.[0]" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {

@@ -9,7 +9,8 @@ START_TEST(base64_is_of_the_lowest_byte_first)
 {
 	static const float vector[] = { 1.0F, -2.5F, 0.0F, 3.1415927F };
 	/* As Python's base64 and struct give them. */
-	static const char *const texts[] = { "", "AACAPw==", "AACAPwAAIMA=", "AACAPwAAIMAAAAAA", "AACAPwAAIMAAAAAA2w9JQA==" };
+	static const char *const texts[] = { "", "AACAPw==", "AACAPwAAIMA=", "AACAPwAAIMAAAAAA",
+		                                 "AACAPwAAIMAAAAAA2w9JQA==" };
 	for (uint32_t count = 0; count < COUNT_OF(texts); count++) {
 		struct bytes out = { 0 };
 		embedding_write_base64(&out, vector, count);

@@ -171,6 +171,23 @@ START_TEST(inputs_share_batches_up_to_both_widths)
 }
 END_TEST
 
+START_TEST(an_input_longer_than_a_batch_goes_alone)
+{
+	struct bench bench;
+	bench_init(&bench);
+	occupy(&bench);
+	add(&bench, 1, 2, NS_NEVER);
+	add(&bench, 2, TOKENS_MAX + 5, NS_NEVER);
+	add(&bench, 1, 2, NS_NEVER);
+	open_gate(&bench);
+	run_until(bench.loop, bench.ended == 4);
+	must_be_computed(&bench);
+	ck_assert_uint_eq(bench.batches, 5);
+	ck_assert_uint_eq(bench.most_tokens, TOKENS_MAX + 5);
+	bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(those_who_left_or_are_late_are_not_computed)
 {
 	struct bench bench;
@@ -228,5 +245,5 @@ START_TEST(stopping_leaves_the_rest_to_its_owner)
 END_TEST
 
 UNIT_MAIN("engine/embeddings", deadlines_come_first_then_arrival, inputs_share_batches_up_to_both_widths,
-          those_who_left_or_are_late_are_not_computed, a_failed_batch_ends_its_requests_and_no_others,
-          stopping_leaves_the_rest_to_its_owner)
+          an_input_longer_than_a_batch_goes_alone, those_who_left_or_are_late_are_not_computed,
+          a_failed_batch_ends_its_requests_and_no_others, stopping_leaves_the_rest_to_its_owner)
