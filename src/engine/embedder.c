@@ -16,7 +16,7 @@
 #include "engine/model_path.h"
 
 /* Tokens of a batch, unless one input has more. Attention looks at the whole batch before it masks: on a CPU a token of 512 costs twice one of
- * 128 (measured: docs/engine.md has the text models' widths). */
+ * 128 (measured). */
 #define BATCH_TOKENS_CPU 128
 #define BATCH_TOKENS_GPU 512
 #define BATCH_INPUTS 64
