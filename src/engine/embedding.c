@@ -76,17 +76,11 @@ static enum error take_input(struct embedding *embedding, const struct embedder 
 	           embedder_take_text(embedder, text, input) != OK) {
 		return api_refuse(fault, ERROR_MEMORY, "", "Out of memory.");
 	}
-	if (input->count > facts->context_tokens) {
-		enum error error = api_refuse(fault, ERROR_LIMIT, "input",
-		                              "Input %u has %u tokens, but the model %s takes at most %u an input; split it.",
-		                              index, input->count, facts->model_name, facts->context_tokens);
-		fault->code = "context_length_exceeded";
-		return error;
-	}
+	if (input->count > facts->context_tokens)
+		return api_refuse(fault, ERROR_LIMIT, "input",
+		                  "Input %u has %u tokens, but the model %s takes at most %u an input; split it.", index,
+		                  input->count, facts->model_name, facts->context_tokens);
 	embedding->prompt_tokens += input->count;
-	if (embedding->prompt_cap && embedding->prompt_tokens > embedding->prompt_cap)
-		return api_refuse(fault, ERROR_LIMIT, "input", "The inputs have more than the %u tokens allowed here.",
-		                  embedding->prompt_cap);
 	return OK;
 }
 
@@ -119,6 +113,12 @@ enum error embedding_prepare(struct embedding *embedding, const struct embedder 
 	error = make_room(embedding, fault);
 	for (uint32_t i = 0; !error && i < embedding->job.input_count; i++)
 		error = take_input(embedding, embedder, i, fault);
+	if (!error && embedding->prompt_cap && embedding->prompt_tokens > embedding->prompt_cap)
+		error =
+			api_refuse(fault, ERROR_LIMIT, "input", "The inputs have %u tokens, but %u are allowed here; send fewer.",
+		               embedding->prompt_tokens, embedding->prompt_cap);
+	if (error == ERROR_LIMIT)
+		fault->code = "context_length_exceeded";
 	embedding->prepared_ns = clock_now_ns();
 	return error;
 }
