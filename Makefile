@@ -12,14 +12,17 @@ TESTS ?=
 export ENGINE CUDA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test install asan tsan fuzz format reference clean
+.PHONY: help setup embedding-model build run test install asan tsan fuzz format reference clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ENGINE=source [CUDA=1]] [PENSTOCK_CACHE=folder]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing, fetch the pinned engine and model
 	@tools/setup run
+
+embedding-model: ## fetch all-minilm-l6-v2, the model for /v1/embeddings (examples/embeddings.yaml)
+	@tools/setup embedding-model
 
 build: setup ## compile, leaves build/penstock; requantizes the model once
 	@tools/build build

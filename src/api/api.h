@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-enum api_endpoint { API_CHAT = 1, API_COMPLETION = 2 };
+enum api_endpoint { API_CHAT = 1, API_COMPLETION = 2, API_EMBEDDING = 4 };
 
 #define API_STOPS_MAX 4
 #define API_CHOICES_MAX 8
@@ -20,6 +20,7 @@ enum api_endpoint { API_CHAT = 1, API_COMPLETION = 2 };
 #define API_IGNORED_MAX 16
 #define API_TOP_LOGPROBS_MAX 20
 #define API_LOGIT_BIAS_MAX 1024
+#define API_INPUTS_MAX 2048
 
 /* Why a request is refused, in OpenAI's terms. */
 struct api_fault {
@@ -70,6 +71,12 @@ struct api_request {
 	uint32_t max_completion_tokens_node; /* wins over max_tokens */
 	uint32_t stop_node;
 	uint32_t logit_bias_node;
+	uint32_t input;
+	uint32_t *inputs; /* embeddings, in the arena: each a string or an array of token ids, none empty */
+	size_t input_count;
+	int64_t dimensions; /* -1 = not given */
+	bool wants_base64;  /* encoding_format */
+	uint32_t encoding_format;
 	struct span user;
 	struct span reasoning_effort;
 	struct span ignored[API_IGNORED_MAX]; /* unknown fields, in order; more are only counted */

@@ -11,6 +11,8 @@ enum error api_take_string(const struct json *json, uint32_t node, struct arena 
 enum error api_check_values(struct api_request *request, struct arena *arena, struct api_fault *fault);
 /* messages, tools, tool_choice, response_format. */
 enum error api_check_chat(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* input, encoding_format: fills inputs and wants_base64. */
+enum error api_check_embedding(struct api_request *request, struct arena *arena, struct api_fault *fault);
 /* prompt: a string, one string or one list of token ids in an array. */
 enum error api_check_prompt(struct api_request *request, struct api_fault *fault);
 

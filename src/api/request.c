@@ -151,6 +151,8 @@ static enum error walk_members(struct api_request *request, struct arena *arena,
 
 static enum error check_shapes(struct api_request *request, struct arena *arena, struct api_fault *fault)
 {
+	if (request->endpoint == API_EMBEDDING)
+		return api_check_embedding(request, arena, fault);
 	enum error error = api_check_values(request, arena, fault);
 	if (error)
 		return error;
@@ -168,6 +170,7 @@ static void set_defaults(struct api_request *request, enum api_endpoint endpoint
 	request->completion_logprobs = -1;
 	request->seed = -1;
 	request->n = 1;
+	request->dimensions = -1;
 	request->temperature = request->top_p = request->min_p = -1;
 	request->top_k = API_TOP_K_NOT_GIVEN;
 	request->parallel_tool_calls = true;

@@ -75,19 +75,6 @@ static bool gives_up(void *owner)
 	return engine->goes_on && !engine->goes_on(engine->owner, lane->lane);
 }
 
-/* Steps that are given up on purpose are the library's errors, too: what it says is for debugging, and what we make of it is logged by us. */
-static void forward_log(enum ggml_log_level level, const char *text, void *owner)
-{
-	const atomic_bool *is_open = owner;
-	size_t len = strlen(text);
-	while (len && text[len - 1] == '\n')
-		len--;
-	if (len && (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN)) {
-		bool is_warning = level == GGML_LOG_LEVEL_ERROR && !atomic_load(is_open);
-		log_line(is_warning ? LOG_WARNING : LOG_DEBUG, "llama: %.*s", (int)len, text);
-	}
-}
-
 static bool on_progress(float ratio, void *owner)
 {
 	struct llama_engine *llama = owner;
@@ -126,14 +113,6 @@ static enum error load_model(struct llama_engine *llama, const struct pool_confi
 	llama->vocab = llama_model_get_vocab(llama->model);
 	model_path_name(settings->engine_model, llama->base.facts.model_name, sizeof(llama->base.facts.model_name));
 	return OK;
-}
-
-static int32_t thread_count(const struct pool_config *settings)
-{
-	if (settings->engine_threads > 0)
-		return (int32_t)settings->engine_threads;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	return cores > 2 ? (int32_t)cores - 1 : 1; /* a core is left to the loops */
 }
 
 /* auto: as many as keep some hundred cells each, at most 16, where one core stops gaining from wider decodes. */
@@ -283,8 +262,7 @@ static void llama_close(struct engine **engine)
 		chat_templates_close(&llama->templates);
 	if (llama->model)
 		llama_model_free(llama->model);
-	llama_backend_free();
-	llama_log_set(NULL, NULL);
+	llama_library_end();
 	free(llama);
 }
 
@@ -312,14 +290,12 @@ static enum error open_templates(struct llama_engine *llama, const char *wanted,
 
 static enum error open_parts(struct llama_engine *llama, const struct pool_config *settings, struct bytes *fault)
 {
-	enum error error = llama_library_open(fault);
-	if (!error)
-		error = load_model(llama, settings, fault);
+	enum error error = load_model(llama, settings, fault);
 	if (!error)
 		error = open_templates(llama, settings->engine_chat_template, fault);
 	if (error)
 		return error;
-	llama->threads = thread_count(settings);
+	llama->threads = llama_thread_count(settings);
 	fill_facts(llama, settings);
 	return open_lanes(llama, fault);
 }
@@ -337,9 +313,9 @@ static enum error llama_open(const struct pool_config *settings, engine_progress
 	llama->defaults = (struct sampling_defaults){ settings->engine_temperature, settings->engine_top_p,
 		                                          settings->engine_min_p, settings->engine_top_k };
 	llama->output_default = settings->engine_output;
-	llama_log_set(forward_log, &llama->is_open);
-	llama_backend_init();
-	enum error error = open_parts(llama, settings, fault);
+	enum error error = llama_library_start(&llama->is_open, fault);
+	if (!error)
+		error = open_parts(llama, settings, fault);
 	struct engine *engine = &llama->base;
 	if (error) {
 		llama_close(&engine);

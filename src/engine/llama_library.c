@@ -8,11 +8,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/config.h"
 
 #define LLAMA_VERSION_WANTED "0.5.0"
 
 /* The CPU variants lie beside the library that we are linked with, wherever that was installed. */
-enum error llama_library_open(struct bytes *fault)
+static enum error load_backends(struct bytes *fault)
 {
 	Dl_info info;
 	char path[PATH_MAX];
@@ -27,4 +31,38 @@ enum error llama_library_open(struct bytes *fault)
 	}
 	ggml_backend_load_all_from_path(dirname(path));
 	return OK;
+}
+
+/* Steps that are given up on purpose are the library's errors, too: what it says is for debugging, and what we make of it is logged by us. */
+static void forward_log(enum ggml_log_level level, const char *text, void *owner)
+{
+	const atomic_bool *is_open = owner;
+	size_t len = strlen(text);
+	while (len && text[len - 1] == '\n')
+		len--;
+	if (len && (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN)) {
+		bool is_warning = level == GGML_LOG_LEVEL_ERROR && !atomic_load(is_open);
+		log_line(is_warning ? LOG_WARNING : LOG_DEBUG, "llama: %.*s", (int)len, text);
+	}
+}
+
+enum error llama_library_start(const atomic_bool *is_open, struct bytes *fault)
+{
+	llama_log_set(forward_log, (void *)(uintptr_t)is_open);
+	llama_backend_init();
+	return load_backends(fault);
+}
+
+void llama_library_end(void)
+{
+	llama_backend_free();
+	llama_log_set(NULL, NULL);
+}
+
+int32_t llama_thread_count(const struct pool_config *settings)
+{
+	if (settings->engine_threads > 0)
+		return (int32_t)settings->engine_threads;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return cores > 2 ? (int32_t)cores - 1 : 1; /* a core is left to the loops */
 }

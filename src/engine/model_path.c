@@ -34,6 +34,14 @@ static enum error models_folder(char *out, size_t out_size)
 	return len < 0 || (size_t)len >= out_size ? ERROR_LIMIT : OK;
 }
 
+/* What brings a model of that name. */
+static const char *remedy_of(const char *name)
+{
+	if (strcmp(name, "all-minilm-l6-v2") == 0)
+		return "run 'make embedding-model'";
+	return "run 'make setup' for the models that Penstock knows, or give the path of a GGUF file";
+}
+
 enum error model_path_find(const char *model, char *out, size_t out_size, struct bytes *fault)
 {
 	char folder[PATH_MAX];
@@ -46,7 +54,7 @@ enum error model_path_find(const char *model, char *out, size_t out_size, struct
 		if (error)
 			return error;
 		len = snprintf(out, out_size, "%s/%s.gguf", folder, model);
-		remedy = "run 'make setup' for the models that Penstock knows, or give the path of a GGUF file";
+		remedy = remedy_of(model);
 	}
 	if (len < 0 || (size_t)len >= out_size)
 		return ERROR_LIMIT;

@@ -155,8 +155,9 @@ enum error weights_make(const char *from, const char *to, enum weights_kind kind
 	*check = (struct weights_check){ 0 };
 	if (len < 0 || (size_t)len >= sizeof(part))
 		return ERROR_LIMIT;
+	static const atomic_bool is_open = true;
+	enum error error = llama_library_start(&is_open, fault);
 	llama_log_set(be_quiet, NULL);
-	enum error error = llama_library_open(fault);
 	if (error)
 		return error;
 	if (access(from, R_OK) != 0) {

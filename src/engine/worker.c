@@ -19,11 +19,14 @@
 #define IDLE_NS (3600 * NS_PER_S)
 /* Exit status of a worker whose model can't be used: starting it again would not help. */
 #define EXIT_MODEL 2
+/* Embeddings requests at once, where the config does not say: what waits beyond them does so in the gateway, in its classes' order. */
+#define EMBEDDING_REQUESTS 16
 
 /* Belongs to worker_run: its end may never be told, when the worker is stopped while it loads. */
 struct opening {
 	struct worker *worker;
 	struct engine *engine;
+	struct embedder *embedder; /* instead */
 	enum error error;
 	int64_t load_ns;
 	int64_t warm_ns;
@@ -57,6 +60,33 @@ static void on_news(void *owner)
 	worker_collect(owner);
 }
 
+static void on_embeddings(void *owner)
+{
+	worker_collect_embeddings(owner);
+}
+
+static void become_ready_for_vectors(struct worker *worker, const struct opening *opening)
+{
+	worker->embedder = opening->embedder;
+	const struct embedder_facts *facts = embedder_facts(worker->embedder);
+	struct load_report *load = &worker->load;
+	const struct embedding_computer computer = { .compute = embedder_compute,
+		                                         .owner = worker->embedder,
+		                                         .batch_tokens = facts->batch_tokens,
+		                                         .batch_inputs = facts->batch_inputs };
+	int64_t sequences = worker->settings->engine_sequences;
+	load->sequences = sequences > 0 ? (uint64_t)sequences : EMBEDDING_REQUESTS;
+	load->request_tokens = (uint64_t)facts->context_tokens * API_INPUTS_MAX;
+	load->load_ns = (uint64_t)opening->load_ns;
+	load->warm_ns = (uint64_t)opening->warm_ns;
+	snprintf(load->model, sizeof(load->model), "%s", facts->model_name);
+	enum error error = embeddings_start(&computer, worker->loop, on_embeddings, worker, &worker->embeddings);
+	load->state = error ? ENGINE_FAILED : ENGINE_READY;
+	log_line(LOG_INFO, "%s is ready for embeddings of %u dimensions: loaded in %lld ms, warm in %lld ms",
+	         facts->model_name, facts->dimensions, (long long)(opening->load_ns / NS_PER_MS),
+	         (long long)(opening->warm_ns / NS_PER_MS));
+}
+
 static void become_ready(struct worker *worker, const struct opening *opening)
 {
 	worker->engine = opening->engine;
@@ -85,6 +115,8 @@ static void opened(void *argument)
 		log_line(LOG_ERROR, "%s", why);
 		worker->load.state = ENGINE_FAILED;
 		snprintf(worker->load.fault, sizeof(worker->load.fault), "%s", why);
+	} else if (opening->embedder) {
+		become_ready_for_vectors(worker, opening);
 	} else {
 		become_ready(worker, opening);
 	}
@@ -101,19 +133,34 @@ static void become_warming(void *argument)
 	worker_report(worker);
 }
 
+static enum error open_model(struct opening *opening)
+{
+	struct worker *worker = opening->worker;
+	const struct engine_ops *ops = engine_ops_of(worker->settings);
+	if (ops == &llama_engine_ops && embedder_serves(worker->settings))
+		return embedder_open(worker->settings, on_progress, worker, &opening->embedder, &opening->fault);
+	return ops->open(worker->settings, on_progress, worker, &opening->engine, &opening->fault);
+}
+
+static enum error warm_up(const struct opening *opening)
+{
+	if (opening->embedder)
+		return embedder_warm_up(opening->embedder);
+	return opening->engine->ops->warm_up(opening->engine);
+}
+
 static void *open_engine(void *argument)
 {
 	struct opening *opening = argument;
 	struct worker *worker = opening->worker;
-	const struct engine_ops *ops = engine_ops_of(worker->settings);
 	int64_t began_ns = clock_now_ns();
-	opening->error = ops->open(worker->settings, on_progress, worker, &opening->engine, &opening->fault);
+	opening->error = open_model(opening);
 	opening->load_ns = clock_now_ns() - began_ns;
 	if (!opening->error) {
 		/* Only the report is late if this is lost. */
 		enum error posted = loop_post(worker->loop, become_warming, worker);
 		(void)posted;
-		opening->error = ops->warm_up(opening->engine);
+		opening->error = warm_up(opening);
 		opening->warm_ns = clock_now_ns() - began_ns - opening->load_ns;
 	}
 	MUST(loop_post(worker->loop, opened, opening) == OK);
@@ -185,12 +232,15 @@ static void end_opening(struct opening *opening, pthread_t thread)
 	pthread_join(thread, NULL);
 	if (!opening->worker->engine && opening->engine)
 		opening->engine->ops->close(&opening->engine);
+	if (!opening->worker->embedder)
+		embedder_close(&opening->embedder);
 	bytes_fini(&opening->fault);
 }
 
 static void stop(struct worker *worker, struct listener **listener, struct stream **parent)
 {
 	steps_stop(&worker->steps);
+	embeddings_stop(&worker->embeddings);
 	worker_jobs_free(worker);
 	stream_close(parent);
 	listener_close(listener);
@@ -199,6 +249,7 @@ static void stop(struct worker *worker, struct listener **listener, struct strea
 	loop_free(&worker->loop);
 	if (worker->engine)
 		worker->engine->ops->close(&worker->engine);
+	embedder_close(&worker->embedder);
 	bytes_fini(&worker->last_report);
 }
 

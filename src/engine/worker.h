@@ -1,6 +1,7 @@
 /* The worker process: one model behind HTTP on a Unix socket, as DESIGN 8 describes it.
  *
  *   POST /v1/chat/completions, /v1/completions   OpenAI's, plus the request headers below
+ *   POST /v1/embeddings                          instead of these, where the model makes vectors
  *   GET  /v1/models                              the one model
  *   GET  /load                                   server-sent load reports (api/load_report.h), at most 20 a second
  *

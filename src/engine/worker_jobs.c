@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "engine/answer.h"
+#include "engine/worker_embeddings.h"
 #include "io/work.h"
 
 #define BODY_BYTES_MAX (64 * 1024 * 1024)
@@ -35,6 +36,7 @@ struct job {
 	uint32_t running;                        /* choices that run */
 	bool failed;                             /* one has: the others are of no use */
 	struct bytes fault_text;                 /* from prepare */
+	struct embedding_call *embedding;        /* instead of choices; running while it is there */
 	struct api_fault fault;
 	enum error error;
 	enum api_endpoint endpoint;
@@ -57,6 +59,7 @@ static void free_if_over(struct job *job)
 		answer_free(&job->answers[i]);
 		generation_free(job->worker->engine, &job->choices[i].generation);
 	}
+	embedding_call_free(&job->embedding);
 	bytes_fini(&job->fault_text);
 	free(job);
 }
@@ -100,6 +103,8 @@ static void gather_load(struct worker *worker)
 	struct load_report *load = &worker->load;
 	struct steps_load steps = { 0 };
 	load->percent = (uint64_t)atomic_load(&worker->progress);
+	if (worker->embeddings)
+		embeddings_report(worker->embeddings, load);
 	if (!worker->steps)
 		return;
 	steps_load(worker->steps, &steps);
@@ -318,6 +323,83 @@ static void start_generation(struct job *job)
 	}
 }
 
+static void embedding_over(struct job *job)
+{
+	job->embedding = NULL;
+	job->running = 0;
+	job->worker->running_jobs--;
+	end_exchange(job);
+	free_if_over(job);
+}
+
+static void start_embedding(struct job *job)
+{
+	const struct http_head *head = http_exchange_head(job->exchange);
+	int64_t deadline_ms = header_number(head, "x-penstock-deadline-ms", -1);
+	const struct embedding_wish wish = {
+		.deadline_ns = deadline_ms < 0 ? NS_NEVER : clock_now_ns() + deadline_ms * NS_PER_MS,
+		.prompt_cap = (uint32_t)header_number(head, "x-penstock-max-prompt", 0),
+		.wants_events = header_number(head, "x-penstock-events", 0) == 1,
+	};
+	job->embedding = embedding_call_start(job->worker, job->exchange, &wish, embedding_over, job);
+	if (!job->embedding) {
+		respond_error(job, 503, "out_of_memory", "Out of memory.");
+		return;
+	}
+	job->running = 1;
+	job->worker->running_jobs++;
+}
+
+/* A model either writes text or makes vectors; who asks for the other is told where it is to be had. */
+static bool refuse_other_kind(struct job *job)
+{
+	const struct worker *worker = job->worker;
+	const char *model = worker->load.model;
+	struct api_fault fault = { 0 };
+	enum error error = OK;
+	if (worker->embeddings && job->endpoint != API_EMBEDDING)
+		error = api_refuse(&fault, ERROR_UNSUPPORTED, "model",
+		                   "The model %s makes embeddings and writes no text; use /v1/embeddings, or ask a text model.",
+		                   model);
+	else if (worker->steps && job->endpoint == API_EMBEDDING)
+		error = api_refuse(&fault, ERROR_UNSUPPORTED, "model",
+		                   "The model %s writes text and makes no embeddings; ask a model that does, such as "
+		                   "all-minilm-l6-v2 (a pool of its own).",
+		                   model);
+	if (error)
+		respond_fault(job, &fault);
+	return error != OK;
+}
+
+static void start_work(struct job *job)
+{
+	if (refuse_other_kind(job))
+		return;
+	if (job->endpoint == API_EMBEDDING)
+		start_embedding(job);
+	else
+		start_generation(job);
+}
+
+static bool find_endpoint(struct span path, enum api_endpoint *out)
+{
+	static const struct {
+		const char *path;
+		enum api_endpoint endpoint;
+	} rows[] = {
+		{ "/v1/chat/completions", API_CHAT },
+		{ "/v1/completions", API_COMPLETION },
+		{ "/v1/embeddings", API_EMBEDDING },
+	};
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (!span_is(path, rows[i].path))
+			continue;
+		*out = rows[i].endpoint;
+		return true;
+	}
+	return false;
+}
+
 static void start_events(struct job *job)
 {
 	if (!http_exchange_has_started(job->exchange))
@@ -483,14 +565,13 @@ static void on_head(struct job *job)
 		start_listening(job);
 	} else if (is_get && span_is(head->path, "/v1/models")) {
 		respond_models(job);
-	} else if (is_post && (span_is(head->path, "/v1/chat/completions") || span_is(head->path, "/v1/completions"))) {
-		job->endpoint = span_is(head->path, "/v1/completions") ? API_COMPLETION : API_CHAT;
-		if (!job->worker->steps)
+	} else if (is_post && find_endpoint(head->path, &job->endpoint)) {
+		if (!job->worker->steps && !job->worker->embeddings)
 			respond_error(job, 503, "loading", "The model is still loading.");
 		else if (http_exchange_accept_body(job->exchange, BODY_BYTES_MAX) != OK)
 			respond_error(job, 413, "too_large", "The body is too large.");
 		else if (http_exchange_body_is_complete(job->exchange))
-			start_generation(job);
+			start_work(job);
 	} else {
 		respond_error(job, 404, "not_found", "There is no such path.");
 	}
@@ -499,6 +580,8 @@ static void on_head(struct job *job)
 static void on_gone(struct job *job)
 {
 	end_exchange(job);
+	if (job->embedding)
+		embedding_call_leave(job->embedding);
 	if (!job->is_preparing)
 		cancel_choices(job);
 }
@@ -511,7 +594,7 @@ static void on_event(void *owner, struct http_exchange *exchange, enum http_even
 		on_head(job);
 		break;
 	case HTTP_EVENT_BODY:
-		start_generation(job);
+		start_work(job);
 		break;
 	case HTTP_EVENT_FAULT:
 		respond_error(job, http_exchange_fault(exchange)->status, "bad_request", http_exchange_fault(exchange)->text);

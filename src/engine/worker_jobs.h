@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include "api/load_report.h"
+#include "engine/embedder.h"
+#include "engine/embeddings.h"
 #include "engine/engine.h"
 #include "engine/steps.h"
 #include "http/http_server.h"
@@ -17,10 +19,12 @@ struct worker {
 	struct loop *loop;
 	struct http_server *server;
 	const struct pool_config *settings;
-	struct engine *engine; /* NULL until it is open */
-	struct steps *steps;   /* NULL until ready */
-	struct job *jobs;      /* every exchange and every generation that still runs */
-	uint32_t running_jobs; /* the step thread has them */
+	struct engine *engine;         /* NULL until it is open */
+	struct steps *steps;           /* NULL until ready */
+	struct embedder *embedder;     /* instead of an engine, where the model makes vectors; NULL until it is open */
+	struct embeddings *embeddings; /* instead of steps; NULL until ready */
+	struct job *jobs;              /* every exchange and every generation that still runs */
+	uint32_t running_jobs;         /* the step thread has them */
 	uint64_t arrivals;
 	struct timer report; /* the next load report */
 	struct bytes last_report;
@@ -34,6 +38,8 @@ extern const struct http_server_events worker_http_events;
 
 /* The step thread has output. */
 void worker_collect(struct worker *worker);
+/* The embeddings' thread has ended requests. */
+void worker_collect_embeddings(struct worker *worker);
 /* Sends the load to who listens, if it changed, and plans the next report while anything runs. */
 void worker_report(struct worker *worker);
 /* Ends what is left; the step thread has stopped. */

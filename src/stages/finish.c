@@ -35,13 +35,13 @@ static void remember(struct request *request)
 	if (request->outcome != OUTCOME_completed || upstream->prompt_tokens <= 0)
 		return;
 	struct route_memory *memory = &request->services->memory[request->route_label - 1];
-	uint32_t node = request->endpoint == ENDPOINT_CHAT ? request->api.messages : request->api.prompt;
-	double bytes = (double)json_raw(&request->api.json, node).len;
+	double bytes = (double)request_prompt(request).len;
 	double weight = 1.0 / (double)++memory->answers;
 	if (weight < MEMORY_WEIGHT_MIN)
 		weight = MEMORY_WEIGHT_MIN;
 	memory->bytes_per_token += weight * (bytes / (double)upstream->prompt_tokens - memory->bytes_per_token);
-	memory->output_tokens += weight * ((double)upstream->output_tokens - memory->output_tokens);
+	if (endpoint_row(request->endpoint)->has_output)
+		memory->output_tokens += weight * ((double)upstream->output_tokens - memory->output_tokens);
 }
 
 static void count(struct request *request, int64_t now_ns)

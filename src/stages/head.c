@@ -18,6 +18,7 @@ struct path_row {
 static const struct path_row paths[] = {
 	{ "/v1/chat/completions", "POST", ENDPOINT_CHAT },
 	{ "/v1/completions", "POST", ENDPOINT_COMPLETION },
+	{ "/v1/embeddings", "POST", ENDPOINT_EMBEDDING },
 	{ "/v1/models", "GET", ENDPOINT_MODELS },
 };
 

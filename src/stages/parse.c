@@ -22,7 +22,7 @@ enum verdict stage_parse(struct request *request)
 {
 	if (request->endpoint == ENDPOINT_MODELS)
 		return list_models(request);
-	enum api_endpoint endpoint = request->endpoint == ENDPOINT_CHAT ? API_CHAT : API_COMPLETION;
+	enum api_endpoint endpoint = endpoint_row(request->endpoint)->api;
 	struct api_fault fault = { 0 };
 	enum error error = api_request_parse(&request->api, endpoint, http_exchange_body(request->exchange),
 	                                     (unsigned)request->config->limits_json_depth, &request->arena, &fault);

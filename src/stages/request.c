@@ -26,6 +26,27 @@ static const char *const outcome_names[] = {
 #undef OUTCOME
 };
 
+static const struct endpoint_row endpoint_rows[] = {
+	[ENDPOINT_CHAT] = { API_CHAT, "/v1/chat/completions", "messages", true },
+	[ENDPOINT_COMPLETION] = { API_COMPLETION, "/v1/completions", "prompt", true },
+	[ENDPOINT_EMBEDDING] = { API_EMBEDDING, "/v1/embeddings", "input", false },
+};
+
+const struct endpoint_row *endpoint_row(enum endpoint endpoint)
+{
+	MUST(endpoint < COUNT_OF(endpoint_rows));
+	return &endpoint_rows[endpoint];
+}
+
+struct span request_prompt(const struct request *request)
+{
+	const struct api_request *api = &request->api;
+	uint32_t node = request->endpoint == ENDPOINT_CHAT         ? api->messages
+	                : request->endpoint == ENDPOINT_COMPLETION ? api->prompt
+	                                                           : api->input;
+	return json_raw(&api->json, node);
+}
+
 const char *stage_text(enum stage stage)
 {
 	return stage_names[stage];

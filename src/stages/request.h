@@ -40,7 +40,7 @@ enum wake {
 	WAKE_SHUTDOWN = 8   /* the drain is over */
 };
 
-enum endpoint { ENDPOINT_CHAT, ENDPOINT_COMPLETION, ENDPOINT_MODELS };
+enum endpoint { ENDPOINT_CHAT, ENDPOINT_COMPLETION, ENDPOINT_EMBEDDING, ENDPOINT_MODELS };
 
 struct request {
 	/* The pipeline's. */
@@ -101,6 +101,18 @@ struct request {
 	enum outcome outcome;
 	int status; /* 0 = nothing was answered */
 };
+
+/* What differs between the endpoints that reach a model. */
+struct endpoint_row {
+	enum api_endpoint api;
+	const char *path;  /* here and at the replica */
+	const char *field; /* what its prompt stands in */
+	bool has_output;   /* tokens are generated */
+};
+
+const struct endpoint_row *endpoint_row(enum endpoint endpoint);
+/* The prompt as it stands in the body. */
+struct span request_prompt(const struct request *request);
 
 /* Registers a new request for an exchange. NULL when memory is full. */
 struct request *request_new(struct services *services, struct http_exchange *exchange);

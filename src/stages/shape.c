@@ -9,14 +9,10 @@
 /* An estimate refuses only what is far over: being wrong must not cost an answer. */
 #define ESTIMATE_MARGIN 2
 
-static struct span measured_part(const struct request *request)
-{
-	uint32_t node = request->endpoint == ENDPOINT_CHAT ? request->api.messages : request->api.prompt;
-	return json_raw(&request->api.json, node);
-}
-
 static uint32_t expected_output(const struct request *request, const struct route_memory *memory)
 {
+	if (!endpoint_row(request->endpoint)->has_output)
+		return 0;
 	double expected = memory && memory->output_tokens > 0 ? memory->output_tokens : OUTPUT_TOKENS;
 	if (request->output_tokens_max && expected > request->output_tokens_max)
 		expected = request->output_tokens_max;
@@ -36,16 +32,17 @@ enum verdict stage_shape(struct request *request)
 		prompt_max = route->shape_max_prompt;
 	}
 	double ratio = memory && memory->bytes_per_token > 0 ? memory->bytes_per_token : BYTES_PER_TOKEN;
-	struct span part = measured_part(request);
-	request->prompt_tokens_estimate = (uint32_t)((double)part.len / ratio) + 1;
+	request->prompt_tokens_estimate = (uint32_t)((double)request_prompt(request).len / ratio) + 1;
 	int64_t wanted = request->api.max_tokens;
 	if (cap && (wanted < 0 || wanted > cap))
 		wanted = cap;
+	if (!endpoint_row(request->endpoint)->has_output)
+		wanted = -1;
 	request->output_tokens_max = wanted < 0 ? 0 : (uint32_t)min_ll(wanted, UINT32_MAX);
 	request->output_tokens_expected = expected_output(request, memory);
 	if (prompt_max && request->prompt_tokens_estimate > prompt_max * ESTIMATE_MARGIN) {
 		struct api_fault fault = { 0 };
-		enum error error = api_refuse(&fault, ERROR_LIMIT, request->endpoint == ENDPOINT_CHAT ? "messages" : "prompt",
+		enum error error = api_refuse(&fault, ERROR_LIMIT, endpoint_row(request->endpoint)->field,
 		                              "The prompt is about %u tokens, but '%s' takes %lld; shorten it.",
 		                              request->prompt_tokens_estimate, route->name, (long long)prompt_max);
 		fault.code = "context_length_exceeded";

@@ -181,9 +181,9 @@ static void write_head(struct request *request, size_t body_len)
 	             "POST %s HTTP/1.1\r\nhost: engine\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
 	             "x-request-id: %.*s\r\ntraceparent: %.*s\r\nx-penstock-events: 1\r\nx-penstock-deadline-ms: %lld\r\n"
 	             "x-penstock-expected-tokens: %u\r\n",
-	             request->endpoint == ENDPOINT_CHAT ? "/v1/chat/completions" : "/v1/completions", body_len,
-	             (int)request->id.len, request->id.at, (int)request->traceparent.len, request->traceparent.at,
-	             (long long)(left_ns / NS_PER_MS), request->output_tokens_expected);
+	             endpoint_row(request->endpoint)->path, body_len, (int)request->id.len, request->id.at,
+	             (int)request->traceparent.len, request->traceparent.at, (long long)(left_ns / NS_PER_MS),
+	             request->output_tokens_expected);
 	/* Tenants share no prefixes: not even by their times could one tell what another asked. */
 	if (request->key)
 		bytes_printf(head, "x-penstock-class: %u\r\nx-penstock-cache-salt: %u\r\n", (unsigned)request->key->class,

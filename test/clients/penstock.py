@@ -24,10 +24,15 @@ SLOWNESS = 5 if re.search(r"build-[at]san", PROGRAM) else 1
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
-def has_model():
-    """Is the default model in the cache?"""
+def cache_path(path):
+    """A path inside the cache that set-up fills."""
     cache = os.environ.get("PENSTOCK_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
-    return os.path.exists(os.path.join(cache, "models/smollm2-135m-instruct.gguf"))
+    return os.path.join(cache, path)
+
+
+def has_model(name="smollm2-135m-instruct"):
+    """Is that model (the default one) in the cache?"""
+    return os.path.exists(cache_path(f"models/{name}.gguf"))
 
 
 class Checks:

@@ -1,4 +1,4 @@
-/* A chat or completion request (the first byte says which): what is accepted holds together and lies in the body or the arena, what is
+/* A chat, completion or embeddings request (the first byte says which): what is accepted holds together and lies in the body or the arena, what is
  * refused says why, and a refusal is always a valid body. */
 #include "api/api.h"
 
@@ -62,7 +62,13 @@ static void check_request(const struct api_request *request)
 	};
 	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
 		check_node(request, nodes[i]);
-	MUST(request->endpoint == API_CHAT ? request->messages != JSON_NONE : request->prompt != JSON_NONE);
+	MUST(request->endpoint != API_CHAT || request->messages != JSON_NONE);
+	MUST(request->endpoint != API_COMPLETION || request->prompt != JSON_NONE);
+	MUST((request->endpoint == API_EMBEDDING) == (request->input_count > 0) && request->input_count <= API_INPUTS_MAX);
+	for (size_t i = 0; i < request->input_count; i++) {
+		check_node(request, request->inputs[i]);
+		MUST(request->inputs[i] != JSON_NONE);
+	}
 }
 
 static void check_fault(const struct api_fault *fault, enum error error)
@@ -85,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena arena;
 	if (size == 0)
 		return 0;
-	const enum api_endpoint endpoint = data[0] & 1 ? API_COMPLETION : API_CHAT;
+	const enum api_endpoint endpoint = data[0] & 4 ? API_EMBEDDING : data[0] & 1 ? API_COMPLETION : API_CHAT;
 	char *text = exact_copy(data + 1, size - 1);
 	/* Some arenas are too small for anything. */
 	arena_init(&arena, data[0] & 2 ? 16 : ARENA_BYTES_MAX);

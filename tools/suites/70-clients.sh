@@ -82,6 +82,15 @@ node_client() {
 	server=
 }
 
+# embeddings_client PYTHON
+embeddings_client() {
+	if [[ -f $cache/models/all-minilm-l6-v2.gguf ]]; then
+		counted embeddings "$1" test/clients/embeddings.py
+	else
+		skip "no embedding model in $cache: make embedding-model fetches it"
+	fi
+}
+
 build_or_fail clients build-asan -Dtests=true -Dtest_hooks=true -Db_sanitize=address,undefined
 build_or_fail clients build-tsan -Dtests=true -Dtest_hooks=true -Db_sanitize=thread
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
@@ -94,8 +103,10 @@ if [[ -f $model ]]; then
 	counted burst python3 test/clients/burst.py
 	counted "the real engine in trouble" python3 test/clients/real_engine.py
 	if folder=$(packages_folder python "${python_packages[@]}"); then
+		embeddings_client "$folder/bin/python"
 		counted 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
 	else
+		embeddings_client python3
 		skip 'openai of PyPI can not be installed'
 	fi
 	if ! command -v npm >/dev/null; then

@@ -42,7 +42,7 @@ static inline void append_member(struct bytes *body, const char *name, const cha
 		bytes_printf(body, "%s\"%s\":%s", body->len == 1 ? "" : ",", name, value);
 }
 
-/* {"model", "messages" or "prompt"} and `more`, which is raw text such as "\"n\":1"; a required field named `instead` is left out. */
+/* {"model", "messages", "prompt" or "input"} and `more`, which is raw text such as "\"n\":1"; a required field named `instead` is left out. */
 static inline void parse_with(struct parsed *parsed, enum api_endpoint endpoint, const char *instead, const char *more)
 {
 	struct bytes text = { 0 };
@@ -50,8 +50,10 @@ static inline void parse_with(struct parsed *parsed, enum api_endpoint endpoint,
 	append_member(&text, "model", "\"m\"", instead);
 	if (endpoint == API_CHAT)
 		append_member(&text, "messages", MESSAGES, instead);
-	else
+	else if (endpoint == API_COMPLETION)
 		append_member(&text, "prompt", "\"hi\"", instead);
+	else
+		append_member(&text, "input", "\"hi\"", instead);
 	if (more[0] != '\0')
 		bytes_printf(&text, "%s%s", text.len == 1 ? "" : ",", more);
 	bytes_append_text(&text, "}");

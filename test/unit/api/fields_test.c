@@ -24,11 +24,12 @@ static const struct row rows[] = {
 #undef FIELD
 };
 
-static const enum api_endpoint endpoints[] = { API_CHAT, API_COMPLETION };
+static const enum api_endpoint endpoints[] = { API_CHAT, API_COMPLETION, API_EMBEDDING };
 
 static bool is_required(const struct row *row)
 {
-	return strcmp(row->name, "model") == 0 || strcmp(row->name, "messages") == 0 || strcmp(row->name, "prompt") == 0;
+	return strcmp(row->name, "model") == 0 || strcmp(row->name, "messages") == 0 || strcmp(row->name, "prompt") == 0 ||
+	       strcmp(row->name, "input") == 0;
 }
 
 /* Parses the least request with this field; where the field only makes sense beside another, that one is there, too. */
@@ -64,7 +65,8 @@ START_TEST(the_table_is_sound)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		const struct row *row = &rows[i];
-		ck_assert(row->endpoints != 0 && (row->endpoints & ~(unsigned)(API_CHAT | API_COMPLETION)) == 0);
+		ck_assert(row->endpoints != 0 &&
+		          (row->endpoints & ~(unsigned)(API_CHAT | API_COMPLETION | API_EMBEDDING)) == 0);
 		for (size_t j = 0; j < i; j++)
 			ck_assert_msg((rows[j].endpoints & row->endpoints) == 0 || strcmp(rows[j].name, row->name) != 0,
 			              "%s stands twice for one endpoint", row->name);

@@ -40,6 +40,7 @@ START_TEST(where_names_and_paths_lead)
 	check_missing("small", "/x/penstock/models/small.gguf", "make setup");
 	set_caches("", "", "/h");
 	check_missing("small", "/h/.cache/penstock/models/small.gguf", "make setup");
+	check_missing("all-minilm-l6-v2", "/h/.cache/penstock/models/all-minilm-l6-v2.gguf", "make embedding-model");
 	check_missing("/no/such/small.gguf", "/no/such/small.gguf", "give the path of a GGUF file");
 	check_missing("no-such-file.gguf", "no-such-file.gguf", "give the path");
 	check_missing("./no-such-file", "./no-such-file", "give the path");
