@@ -31,6 +31,7 @@ struct engine_facts {
 	uint32_t sequences;       /* of LANE_SHORT, and of LANE_LONG */
 	uint32_t step_tokens_max; /* of a prompt step */
 	uint32_t vocabulary;      /* token ids are below this */
+	uint64_t identity;        /* of model, library and layout: states of one engine fit another with the same */
 	bool has_chat_template;
 	bool keeps_whole; /* a state can't be cut: recurrent models */
 };

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -236,6 +237,21 @@ static void close_lane(struct llama_lane *lane)
 		llama_free(lane->context);
 }
 
+/* FNV-1a (Fowler, Noll, Vo) over all that a state's bytes depend on. */
+static uint64_t identity_of(const struct llama_engine *llama)
+{
+	char text[512];
+	char model[128];
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	llama_model_desc(llama->model, model, sizeof(model));
+	snprintf(text, sizeof(text), "%s %s %s %llu %llu %u", llama_version(), llama->base.facts.model_name, model,
+	         (unsigned long long)llama_model_size(llama->model), (unsigned long long)llama_model_n_params(llama->model),
+	         llama->base.facts.sequences);
+	for (const char *at = text; *at; at++)
+		hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
 static void fill_facts(struct llama_engine *llama, const struct pool_config *settings)
 {
 	struct engine_facts *facts = &llama->base.facts;
@@ -247,6 +263,7 @@ static void fill_facts(struct llama_engine *llama, const struct pool_config *set
 	facts->step_tokens_max = step_tokens(llama, settings);
 	facts->vocabulary = (uint32_t)llama_vocab_n_tokens(llama->vocab);
 	facts->has_chat_template = llama->templates != NULL;
+	facts->identity = identity_of(llama);
 	facts->keeps_whole = llama_model_is_recurrent(llama->model) || llama_model_is_hybrid(llama->model);
 }
 

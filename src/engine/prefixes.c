@@ -2,9 +2,13 @@
  * entry has registered. */
 #include "engine/prefixes.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROWS_INITIAL 1024
 
@@ -229,6 +233,103 @@ void prefixes_add(struct prefixes *prefixes, uint64_t salt, const int32_t *token
 		kv_state_unref(&entry->state);
 		free(entry);
 	}
+}
+
+/* ---- files ---- */
+
+/* magic, identity, then for each entry, the oldest first: head, tokens, state. In the machine's own byte order: it is used where it was made. */
+#define MAGIC UINT64_C(0x3178696665727050) /* Prefix1 */
+
+struct file_head {
+	uint64_t magic;
+	uint64_t identity;
+};
+
+struct file_entry {
+	uint64_t salt;
+	uint64_t size; /* of the state */
+	uint32_t tokens;
+	uint32_t zero;
+};
+
+static bool write_entry(FILE *file, const struct entry *entry)
+{
+	const struct kv_state *state = entry->state;
+	const struct file_entry head = { .salt = entry->salt, .size = state->size, .tokens = state->tokens };
+	return fwrite(&head, sizeof(head), 1, file) == 1 &&
+	       fwrite(entry->tokens, sizeof(*entry->tokens), state->tokens, file) == state->tokens &&
+	       fwrite(state->bytes, 1, state->size, file) == state->size;
+}
+
+static bool write_all(const struct prefixes *prefixes, FILE *file, uint64_t identity)
+{
+	const struct file_head head = { MAGIC, identity };
+	bool is_written = fwrite(&head, sizeof(head), 1, file) == 1;
+	for (const struct entry *entry = prefixes->oldest; entry && is_written; entry = entry->newer)
+		is_written = write_entry(file, entry);
+	return is_written;
+}
+
+enum error prefixes_save(struct prefixes *prefixes, const char *path, uint64_t identity)
+{
+	char part[PATH_MAX];
+	int len = snprintf(part, sizeof(part), "%s.%ld.part", path, (long)getpid());
+	if (!prefixes->newest)
+		return OK;
+	if (len < 0 || (size_t)len >= sizeof(part))
+		return ERROR_LIMIT;
+	int descriptor = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+	if (!file)
+		return ERROR_IO;
+	pthread_mutex_lock(&prefixes->lock);
+	bool is_written = write_all(prefixes, file, identity);
+	pthread_mutex_unlock(&prefixes->lock);
+	is_written &= fclose(file) == 0;
+	if (is_written && rename(part, path) == 0)
+		return OK;
+	unlink(part);
+	return ERROR_IO;
+}
+
+/* ERROR_NOT_FOUND: the file is over. */
+static enum error read_entry(struct prefixes *prefixes, FILE *file)
+{
+	struct file_entry head;
+	size_t read = fread(&head, 1, sizeof(head), file);
+	if (read == 0)
+		return ERROR_NOT_FOUND;
+	/* No state is larger than all of them may be together, and none has a token in less than a byte. */
+	if (read < sizeof(head) || head.size > prefixes->bytes_max || head.tokens == 0 || head.tokens > head.size)
+		return ERROR_SYNTAX;
+	int32_t *tokens = malloc(sizeof(*tokens) * head.tokens);
+	struct kv_state *state = kv_state_new(head.tokens, head.size);
+	enum error error = tokens && state ? OK : ERROR_MEMORY;
+	if (!error && (fread(tokens, sizeof(*tokens), head.tokens, file) != head.tokens ||
+	               fread(state->bytes, 1, head.size, file) != head.size))
+		error = ERROR_SYNTAX;
+	if (!error)
+		prefixes_add(prefixes, head.salt, tokens, state);
+	free(tokens);
+	kv_state_unref(&state);
+	return error;
+}
+
+enum error prefixes_load(struct prefixes *prefixes, const char *path, uint64_t identity)
+{
+	struct file_head head = { 0 };
+	enum error error = OK;
+	FILE *file = fopen(path, "rbe");
+	if (!file)
+		return ERROR_NOT_FOUND;
+	if (fread(&head, sizeof(head), 1, file) != 1 || head.magic != MAGIC)
+		error = ERROR_SYNTAX;
+	else if (head.identity != identity)
+		error = ERROR_UNSUPPORTED;
+	while (!error)
+		error = read_entry(prefixes, file);
+	fclose(file);
+	return error == ERROR_NOT_FOUND ? OK : error;
 }
 
 uint64_t prefixes_bytes(struct prefixes *prefixes)

@@ -30,6 +30,12 @@ bool prefixes_wants(struct prefixes *prefixes, uint64_t salt, const int32_t *tok
 /* Keeps a state (a reference of its own) of the first state->tokens tokens; one that these go on from is dropped for it. Tokens are copied. Without
  * memory nothing is kept. */
 void prefixes_add(struct prefixes *prefixes, uint64_t salt, const int32_t *tokens, struct kv_state *state);
+/* Writes what is cached to a file, whole or not at all, readable by its owner only (it holds what tenants asked); nothing when nothing is cached.
+ * identity: of the engine that can use it. ERROR_IO. */
+enum error prefixes_save(struct prefixes *prefixes, const char *path, uint64_t identity);
+/* Takes in what such a file holds. ERROR_NOT_FOUND: there is none; ERROR_UNSUPPORTED: another engine's; ERROR_SYNTAX: damaged (what came before is
+ * kept); ERROR_MEMORY. */
+enum error prefixes_load(struct prefixes *prefixes, const char *path, uint64_t identity);
 /* Bytes that the states hold. */
 uint64_t prefixes_bytes(struct prefixes *prefixes);
 

@@ -203,9 +203,40 @@ static bool go_on(void *owner, enum engine_lane lane)
 	return lane == LANE_PROMPTS ? prompts_go_on(owner) : streams_go_on(owner);
 }
 
+static bool has_file(const struct steps *steps)
+{
+	return steps->settings.prefix_file && *steps->settings.prefix_file;
+}
+
+static void load_prefixes(struct steps *steps)
+{
+	const char *path = steps->settings.prefix_file;
+	if (!has_file(steps))
+		return;
+	int64_t began_ns = clock_now_ns();
+	enum error error = prefixes_load(steps->prefixes, path, steps->engine->facts.identity);
+	if (error && error != ERROR_NOT_FOUND)
+		log_line(LOG_WARNING, "the cached prefixes in %s can't be used: %s", path,
+		         error == ERROR_UNSUPPORTED ? "they are of another model or engine" : error_text(error));
+	log_line(LOG_INFO, "%llu KiB of cached prefixes taken from %s in %lld ms",
+	         (unsigned long long)prefixes_bytes(steps->prefixes) / 1024, path,
+	         (long long)((clock_now_ns() - began_ns) / NS_PER_MS));
+}
+
+static void save_prefixes(struct steps *steps)
+{
+	if (!has_file(steps) || !steps->prefixes)
+		return;
+	enum error error = prefixes_save(steps->prefixes, steps->settings.prefix_file, steps->engine->facts.identity);
+	if (error)
+		log_line(LOG_WARNING, "the cached prefixes can't be written to %s: %s", steps->settings.prefix_file,
+		         error_text(error));
+}
+
 static void free_steps(struct steps *steps)
 {
 	steps->engine->goes_on = NULL;
+	save_prefixes(steps);
 	prefixes_free(&steps->prefixes);
 	pthread_mutex_destroy(&steps->lock);
 	pthread_cond_destroy(&steps->prompts_work);
@@ -245,8 +276,10 @@ enum error steps_start(struct engine *engine, const struct steps_settings *setti
 	engine->owner = steps;
 	engine->goes_on = go_on;
 	enum error error = prefixes_new(settings->prefix_bytes, engine->facts.keeps_whole, &steps->prefixes);
-	if (!error)
+	if (!error) {
+		load_prefixes(steps);
 		error = streams_start(steps);
+	}
 	if (!error)
 		error = prompts_start(steps);
 	if (error)

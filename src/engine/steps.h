@@ -33,8 +33,9 @@ struct steps_load {
 };
 
 struct steps_settings {
-	int64_t gap_ns;        /* bound on the gap between tokens beside prompts */
-	uint64_t prefix_bytes; /* memory for cached prefixes */
+	int64_t gap_ns;          /* bound on the gap between tokens beside prompts */
+	uint64_t prefix_bytes;   /* memory for cached prefixes */
+	const char *prefix_file; /* where they are kept from one life to the next; "" = nowhere; borrowed */
 };
 
 /* on_news(owner) is called on the loop when generations have output to collect. engine is borrowed. ERROR_MEMORY, ERROR_IO. */

@@ -99,7 +99,8 @@ static void become_ready(struct worker *worker, const struct opening *opening)
 	load->warm_ns = (uint64_t)opening->warm_ns;
 	snprintf(load->model, sizeof(load->model), "%s", facts->model_name);
 	const struct steps_settings settings = { .gap_ns = worker->settings->engine_token_gap,
-		                                     .prefix_bytes = (uint64_t)worker->settings->engine_prefix_memory };
+		                                     .prefix_bytes = (uint64_t)worker->settings->engine_prefix_memory,
+		                                     .prefix_file = worker->settings->engine_prefix_file };
 	enum error error = steps_start(worker->engine, &settings, worker->loop, on_news, worker, &worker->steps);
 	load->state = error ? ENGINE_FAILED : ENGINE_READY;
 	log_line(LOG_INFO, "%s is ready: loaded in %lld ms, warm in %lld ms", facts->model_name,

@@ -1,12 +1,14 @@
 /* Runs exactly once for every request, whatever happened: gives back what it holds, settles its tokens, writes its line. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "stages/desk.h"
 #include "stages/pipeline.h"
 #include "stages/services.h"
 
 /* Least weight of one answer in what a route remembers: the first ones are a plain mean, later ones a sliding one. */
 #define MEMORY_WEIGHT_MIN 0.05
+#define OUTPUT_HIGH 0.9
 
 static void give_ticket_back(struct request *request)
 {
@@ -40,8 +42,11 @@ static void remember(struct request *request)
 	if (weight < MEMORY_WEIGHT_MIN)
 		weight = MEMORY_WEIGHT_MIN;
 	memory->bytes_per_token += weight * (bytes / (double)upstream->prompt_tokens - memory->bytes_per_token);
-	if (endpoint_row(request->endpoint)->has_output)
-		memory->output_tokens += weight * ((double)upstream->output_tokens - memory->output_tokens);
+	if (!endpoint_row(request->endpoint)->has_output)
+		return;
+	double output = (double)upstream->output_tokens / (double)max_ll(request->api.n, 1);
+	memory->output_tokens += weight * (output - memory->output_tokens);
+	quantile_add(&memory->output_high, OUTPUT_HIGH, output);
 }
 
 static void count(struct request *request, int64_t now_ns)

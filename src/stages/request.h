@@ -75,7 +75,8 @@ struct request {
 
 	/* shape */
 	uint32_t prompt_tokens_estimate;
-	uint32_t output_tokens_max; /* 0 = not capped here */
+	uint32_t output_tokens_max;  /* 0 = not capped here */
+	uint32_t output_tokens_high; /* nine of ten of the route's answers are shorter */
 	uint32_t output_tokens_expected;
 
 	/* route */

@@ -10,6 +10,7 @@
 #include "http/http_client.h"
 #include "http/http_server.h"
 #include "io/loop.h"
+#include "policy/quantile.h"
 #include "observe/metrics.h"
 #include "observe/trace.h"
 
@@ -25,9 +26,10 @@ struct request_slot {
 
 /* What a loop has learned about a route; estimates only. */
 struct route_memory {
-	double bytes_per_token; /* of prompts */
-	double output_tokens;   /* mean of finished answers; 0 = none yet */
-	uint64_t answers;       /* learned from */
+	double bytes_per_token;      /* of prompts */
+	double output_tokens;        /* mean of finished answers; 0 = none yet */
+	struct quantile output_high; /* nine of ten are shorter: what the engine keeps room for */
+	uint64_t answers;            /* learned from */
 };
 
 struct services {

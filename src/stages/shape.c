@@ -9,11 +9,12 @@
 /* An estimate refuses only what is far over: being wrong must not cost an answer. */
 #define ESTIMATE_MARGIN 2
 
-static uint32_t expected_output(const struct request *request, const struct route_memory *memory)
+/* What is learned of a route's answers, as far as this request may go. */
+static uint32_t expected_output(const struct request *request, double learned)
 {
 	if (!endpoint_row(request->endpoint)->has_output)
 		return 0;
-	double expected = memory && memory->output_tokens > 0 ? memory->output_tokens : OUTPUT_TOKENS;
+	double expected = learned > 0 ? learned : OUTPUT_TOKENS;
 	if (request->output_tokens_max && expected > request->output_tokens_max)
 		expected = request->output_tokens_max;
 	return expected < 1 ? 1 : (uint32_t)expected;
@@ -39,7 +40,8 @@ enum verdict stage_shape(struct request *request)
 	if (!endpoint_row(request->endpoint)->has_output)
 		wanted = -1;
 	request->output_tokens_max = wanted < 0 ? 0 : (uint32_t)min_ll(wanted, UINT32_MAX);
-	request->output_tokens_expected = expected_output(request, memory);
+	request->output_tokens_expected = expected_output(request, memory ? memory->output_tokens : 0);
+	request->output_tokens_high = expected_output(request, memory ? memory->output_high.value : 0);
 	if (prompt_max && request->prompt_tokens_estimate > prompt_max * ESTIMATE_MARGIN) {
 		struct api_fault fault = { 0 };
 		enum error error = api_refuse(&fault, ERROR_LIMIT, endpoint_row(request->endpoint)->field,

@@ -183,7 +183,7 @@ static void write_head(struct request *request, size_t body_len)
 	             "x-penstock-expected-tokens: %u\r\n",
 	             endpoint_row(request->endpoint)->path, body_len, (int)request->id.len, request->id.at,
 	             (int)request->traceparent.len, request->traceparent.at, (long long)(left_ns / NS_PER_MS),
-	             request->output_tokens_expected);
+	             request->output_tokens_high);
 	/* Tenants share no prefixes: not even by their times could one tell what another asked. */
 	if (request->key)
 		bytes_printf(head, "x-penstock-class: %u\r\nx-penstock-cache-salt: %u\r\n", (unsigned)request->key->class,

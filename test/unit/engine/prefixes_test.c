@@ -3,7 +3,11 @@
 
 #include "unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/random.h"
 
@@ -156,5 +160,59 @@ START_TEST(any_mix_of_beginnings)
 }
 END_TEST
 
+static void damage(const char *path, long at, int byte)
+{
+	FILE *file = fopen(path, "r+b");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fseek(file, at, SEEK_SET), 0);
+	ck_assert_int_eq(fputc(byte, file), byte);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(from_one_life_to_the_next)
+{
+	char path[] = "/tmp/penstock-prefixes-XXXXXX";
+	struct prefixes *prefixes;
+	int32_t first[TOKENS], second[TOKENS];
+	struct stat status;
+	fill(first, TOKENS, 20);
+	fill(second, TOKENS, 21);
+	close(mkstemp(path));
+	unlink(path);
+	ck_error_is(prefixes_new(1 << 20, false, &prefixes), OK);
+	/* Nothing cached, no file. */
+	ck_error_is(prefixes_save(prefixes, path, 5), OK);
+	ck_error_is(prefixes_load(prefixes, path, 5), ERROR_NOT_FOUND);
+	add(prefixes, 1, first, 100);
+	add(prefixes, 2, second, 200);
+	ck_error_is(prefixes_save(prefixes, path, 5), OK);
+	ck_error_is(prefixes_save(prefixes, "/no/such/folder/file", 5), ERROR_IO);
+	prefixes_free(&prefixes);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_uint_eq(status.st_mode & 0777, 0600);
+	ck_error_is(prefixes_new(1 << 20, false, &prefixes), OK);
+	ck_error_is(prefixes_load(prefixes, path, 6), ERROR_UNSUPPORTED);
+	ck_error_is(prefixes_load(prefixes, path, 5), OK);
+	ck_assert_uint_eq(known(prefixes, 1, first, TOKENS), 100);
+	ck_assert_uint_eq(known(prefixes, 2, second, TOKENS), 200);
+	ck_assert_uint_eq(known(prefixes, 1, second, TOKENS), 0);
+	prefixes_free(&prefixes);
+	/* Cut short in the second entry: the first is kept. */
+	ck_error_is(prefixes_new(1 << 20, false, &prefixes), OK);
+	ck_assert_int_eq(truncate(path, status.st_size - 10), 0);
+	ck_error_is(prefixes_load(prefixes, path, 5), ERROR_SYNTAX);
+	ck_assert_uint_eq(known(prefixes, 1, first, TOKENS), 100);
+	ck_assert_uint_eq(known(prefixes, 2, second, TOKENS), 0);
+	/* A length from nowhere, and no such file at all. */
+	damage(path, 16 + 8 + 6, 0x7f);
+	ck_error_is(prefixes_load(prefixes, path, 5), ERROR_SYNTAX);
+	damage(path, 0, 0);
+	ck_error_is(prefixes_load(prefixes, path, 5), ERROR_SYNTAX);
+	unlink(path);
+	prefixes_free(&prefixes);
+}
+END_TEST
+
 UNIT_MAIN("engine/prefixes", the_longest_known_beginning_is_found, what_goes_on_takes_the_place_of_what_it_began_with,
-          the_least_recently_used_goes_first, states_that_cannot_be_cut, any_mix_of_beginnings)
+          the_least_recently_used_goes_first, states_that_cannot_be_cut, any_mix_of_beginnings,
+          from_one_life_to_the_next)
