@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from penstock import Penstock  # noqa: E402
 
 CACHE = os.environ.get("PENSTOCK_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
-MODEL = os.path.join(CACHE, "models/smollm2-135m-instruct.gguf")
+# What engine.weights: auto runs, by its path.
+MODEL = os.path.join(CACHE, "models/smollm2-135m-instruct.q8_0.gguf")
 PEER = """
 import json, sys, time, xllamacpp
 settings = json.loads(sys.argv[1])

@@ -30,7 +30,7 @@ static void check_numbers(const struct api_request *request)
 	MUST(request->temperature == -1 || (request->temperature >= 0 && request->temperature <= 2));
 	MUST(request->top_p == -1 || (request->top_p >= 0 && request->top_p <= 1));
 	MUST(request->min_p == -1 || (request->min_p >= 0 && request->min_p <= 1));
-	MUST(request->top_k >= API_TOP_K_NOT_GIVEN && request->n == 1);
+	MUST(request->top_k >= API_TOP_K_NOT_GIVEN && request->n >= 1 && request->n <= API_CHOICES_MAX);
 	MUST(request->max_tokens == -1 || request->max_tokens >= 1);
 	MUST(request->top_logprobs >= 0 && request->top_logprobs <= API_TOP_LOGPROBS_MAX);
 	MUST(request->logprobs || request->top_logprobs == 0);
