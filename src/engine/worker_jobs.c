@@ -582,7 +582,7 @@ static void on_gone(struct job *job)
 	end_exchange(job);
 	if (job->embedding)
 		embedding_call_leave(job->embedding);
-	if (!job->is_preparing)
+	else if (!job->is_preparing)
 		cancel_choices(job);
 }
 

@@ -128,6 +128,7 @@ def client_leaves(checks, penstock):
     print(f"free {took_s * 1000:.0f} ms after the client left 300 inputs")
     checks.check("what a client leaves behind is dropped", busy and idle and took_s <= FREE_S, (busy, idle, took_s))
     checks.check("and others are answered", post(penstock, "a").status == 200)
+    checks.check("by the same worker", penstock.metric("penstock_replica_restarts_total") == 0)
 
 
 def reference(checks, penstock):
