@@ -1,3 +1,4 @@
+/* Called by worker_embeddings.c on a pool thread. */
 #include "engine/embedding.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Called by both lanes and by the cache of prefixes, on either thread. */
 #include "engine/kv_state.h"
 
 #include <stdatomic.h>

@@ -1,3 +1,4 @@
+/* Called when a worker opens its model, on the opening thread, and by --make-weights. */
 #include "engine/llama_library.h"
 
 #include <llama.h>

@@ -1,3 +1,4 @@
+/* Called by llama.c on the thread of the lane whose context it is, and by the warm-up. */
 #include "engine/llama_state.h"
 
 #include <pthread.h>

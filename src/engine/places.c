@@ -1,3 +1,4 @@
+/* Called by prompts.c, streams.c and steps.c, on their threads, under the lock of steps.h. */
 #include "engine/places.h"
 
 #include "base/macros.h"

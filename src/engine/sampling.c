@@ -42,6 +42,15 @@ void sampling_scratch_free(struct sampling_scratch **scratch)
 	*scratch = NULL;
 }
 
+static bool is_listed(const llama_token *tokens, int32_t count, int64_t token)
+{
+	for (int32_t i = 0; i < count; i++) {
+		if (tokens[i] == token)
+			return true;
+	}
+	return false;
+}
+
 /* The request's biases and the tokens that the model must never say. */
 static enum error list_biases(struct sampling *sampling, const struct llama_vocab *vocab,
                               const struct api_request *request)
@@ -55,7 +64,9 @@ static enum error list_biases(struct sampling *sampling, const struct llama_voca
 	if (!sampling->biases)
 		return ERROR_MEMORY;
 	for (size_t i = 0; i < request->logit_bias_count; i++) {
-		if (request->logit_bias[i].token < llama_vocab_n_tokens(vocab))
+		int64_t token = request->logit_bias[i].token;
+		/* What must never be said is not made likely by a request. */
+		if (token < llama_vocab_n_tokens(vocab) && !is_listed(suppressed, suppressed_count, token))
 			sampling->biases[sampling->bias_count++] =
 				(llama_logit_bias){ (llama_token)request->logit_bias[i].token, (float)request->logit_bias[i].bias };
 	}
@@ -162,7 +173,7 @@ void sampling_free(struct sampling **sampling)
 
 #define LANES_WIDE 16
 
-/* The first of the highest, -1 when there is none above -INFINITY. In lanes, so that the compiler makes vectors of them: this is read for every token. */
+/* The first of the highest. In lanes, so that the compiler makes vectors of them: this is read for every token. */
 static int32_t most_likely(const float *logits, int32_t count)
 {
 	float highest[LANES_WIDE];
@@ -193,7 +204,7 @@ static bool is_biased(const struct sampling *sampling, int32_t token)
 	return false;
 }
 
-/* Greedy with biases, on a copy of the few logits that they change: the others' highest, then the biased ones against it. */
+/* Greedy with biases: the highest of those that have none, then the biased ones against it. */
 static int32_t most_likely_biased(const struct sampling *sampling, const float *logits, int32_t count)
 {
 	int32_t best = most_likely(logits, count);

@@ -1,3 +1,4 @@
+/* Read by weights.c alone. */
 #include "engine/weights_text.h"
 
 const char weights_text[] =

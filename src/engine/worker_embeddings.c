@@ -1,3 +1,4 @@
+/* Called by worker_jobs.c on the loop; prepare and write run on a pool thread. */
 #include "engine/worker_embeddings.h"
 
 #include <stdlib.h>

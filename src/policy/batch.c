@@ -1,3 +1,4 @@
+/* Called by the engine (prompts.c, streams.c) and by the world of the tests in virtual time. */
 #include "policy/batch.h"
 
 #include <stddef.h>

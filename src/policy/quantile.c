@@ -1,3 +1,4 @@
+/* Called by the finish stage, once for every whole answer. */
 #include "policy/quantile.h"
 
 #define STEP 0.1
