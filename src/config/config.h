@@ -19,6 +19,16 @@
 /* Value of an INTEGER key for which the file says `auto`. */
 #define CONFIG_AUTO INT64_C(-1)
 
+/* Values of upstream.kind, in the order of its .choices. */
+enum upstream_kind {
+	UPSTREAM_OPENAI,
+	UPSTREAM_VLLM,
+	UPSTREAM_SGLANG,
+	UPSTREAM_LLAMA_SERVER,
+	UPSTREAM_PENSTOCK,
+	UPSTREAM_ANTHROPIC
+};
+
 struct string_list {
 	const char *const *items; /* NUL-terminated, none NULL */
 	size_t count;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/macros.h"
+#include "base/url.h"
 #include "config/config_table.h"
 
 #define HASH_PREFIX "hmac-sha256:"
@@ -81,23 +83,75 @@ static void check_keys(const struct config *config, const struct config_node *ro
 	}
 }
 
+/* Headers that are the hop's own, or that would hand the client's credentials on. */
+static bool may_be_forwarded(const char *name)
+{
+	static const char *const kept[] = { "authorization", "connection", "content-length", "content-type",      "cookie",
+		                                "expect",        "host",       "keep-alive",     "transfer-encoding", "te",
+		                                "trailer",       "upgrade",    "x-api-key",      "accept-encoding" };
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+	bool is_good = strspn(name, letters) == strlen(name) && strlen(name) <= 64;
+	for (size_t i = 0; i < COUNT_OF(kept); i++)
+		is_good = is_good && !span_equal_nocase(span_of(name), span_of(kept[i]));
+	return is_good && !(strlen(name) >= 10 && span_equal_nocase((struct span){ name, 10 }, SPAN("x-penstock")));
+}
+
+static void check_upstream(const struct pool_config *pool, const struct config_node *upstream,
+                           struct config_faults *faults)
+{
+	const struct config_node *urls = config_tree_get(upstream, "urls");
+	for (size_t i = 0; i < pool->upstream_urls.count; i++) {
+		const struct config_node *node = entry_at(urls, i);
+		struct url url;
+		if (url_parse(span_of(pool->upstream_urls.items[i]), &url) != OK)
+			config_fault(faults, place_or_start(node), node == NULL ? "" : node->path,
+			             "\"%s\" is not an upstream's URL: write http://host:port, https://host/base or unix:/path, "
+			             "without user, query or fragment",
+			             pool->upstream_urls.items[i]);
+	}
+	const struct config_node *headers = config_tree_get(upstream, "forward_headers");
+	for (size_t i = 0; i < pool->upstream_forward_headers.count; i++) {
+		const struct config_node *node = entry_at(headers, i);
+		if (!may_be_forwarded(pool->upstream_forward_headers.items[i]))
+			config_fault(faults, place_or_start(node), node == NULL ? "" : node->path,
+			             "\"%s\" can't be passed on: it belongs to the hop, or is no header's name",
+			             pool->upstream_forward_headers.items[i]);
+	}
+	const struct config_node *key = config_tree_get(upstream, "key");
+	if (pool->upstream_key[strcspn(pool->upstream_key, "\r\n")] != '\0')
+		config_fault(faults, place_or_start(key), key == NULL ? "" : key->path, "holds a line end");
+}
+
+/* A pool is served by engines of ours or by those behind URLs. */
+static void check_pool(const struct pool_config *pool, const struct config_node *node, struct config_faults *faults)
+{
+	const struct config_node *engine = config_tree_get(node, "engine");
+	const struct config_node *upstream = config_tree_get(node, "upstream");
+	const bool has_model = pool->engine_kind != 0 || config_tree_get(engine, "model") != NULL;
+	if (upstream != NULL && engine != NULL)
+		config_fault(
+			faults, place_or_start(upstream), node->path,
+			"has `engine` and `upstream`: one pool is served by one of them; make it two pools and name both as "
+			"a route's tiers");
+	else if (upstream != NULL && upstream->kind == CONFIG_NODE_MAPPING && config_tree_get(upstream, "urls") == NULL)
+		config_fault(faults, place_or_start(upstream), node->path,
+		             "upstream.urls is missing: where the engines are, as http://10.0.0.5:8000");
+	else if (upstream != NULL && upstream->kind == CONFIG_NODE_MAPPING)
+		check_upstream(pool, upstream, faults);
+	/* An engine that is no mapping has its fault already. */
+	else if (upstream == NULL && !has_model && (engine == NULL || engine->kind == CONFIG_NODE_MAPPING))
+		config_fault(faults, place_or_start(engine == NULL ? node : engine), node->path,
+		             "engine.model is missing: a known model (smollm2-135m-instruct) or the path of a GGUF file; or "
+		             "upstream.urls, for engines that run elsewhere");
+}
+
 static void check_pools(const struct config *config, const struct config_node *root, struct config_faults *faults)
 {
 	const struct config_node *pools = config_tree_get(root, "pools");
 	if (pools == NULL || (pools->kind == CONFIG_NODE_MAPPING && pools->count == 0))
 		config_fault(faults, place_or_start(pools), "pools", "at least one pool is needed");
-	for (size_t i = 0; i < config->pool_count; i++) {
-		const struct pool_config *pool = &config->pools[i];
-		const struct config_node *node = config_tree_get(pools, pool->name);
-		const struct config_node *engine = config_tree_get(node, "engine");
-		const bool is_scripted = pool->engine_kind != 0;
-		if (is_scripted || config_tree_get(engine, "model") != NULL)
-			continue;
-		/* An engine that is no mapping has its fault already. */
-		if (engine == NULL || engine->kind == CONFIG_NODE_MAPPING)
-			config_fault(faults, place_or_start(engine == NULL ? node : engine), node->path,
-			             "engine.model is missing: a known model (smollm2-135m-instruct) or the path of a GGUF file");
-	}
+	for (size_t i = 0; i < config->pool_count; i++)
+		check_pool(&config->pools[i], config_tree_get(pools, config->pools[i].name), faults);
 }
 
 /* A pool with faults of its own is still there to be named: the tree is asked, not the struct. */

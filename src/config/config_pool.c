@@ -1,6 +1,7 @@
 #include "config/config_pool.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "config/config_table.h"
@@ -111,8 +112,12 @@ static void write_value(const struct config_row *row, const void *field, struct 
 			config_value_write(out, row, number);
 		break;
 	}
-	case CONFIG_STRING_LIST:
-		break; /* no engine key has one */
+	case CONFIG_STRING_LIST: {
+		const struct string_list *list = field;
+		for (size_t i = 0; i < list->count; i++)
+			bytes_printf(out, i ? " %s" : "%s", list->items[i]);
+		break;
+	}
 	}
 }
 
@@ -126,4 +131,34 @@ void config_pool_write_arguments(const struct pool_config *pool, struct bytes *o
 		write_value(row, (const char *)pool + row->offset, out);
 		bytes_append_byte(out, '\0');
 	}
+}
+
+bool config_pool_is_upstream(const struct pool_config *pool)
+{
+	return pool->upstream_urls.count > 0;
+}
+
+uint32_t config_pool_replicas(const struct pool_config *pool)
+{
+	return config_pool_is_upstream(pool) ? (uint32_t)pool->upstream_urls.count : (uint32_t)pool->replicas_min;
+}
+
+bool config_pool_same(const struct pool_config *a, const struct pool_config *b)
+{
+	struct bytes text_a = { 0 };
+	struct bytes text_b = { 0 };
+	bool same = strcmp(a->name, b->name) == 0;
+	for (size_t i = 0; i < config_row_count && same; i++) {
+		const struct config_row *row = &config_rows[i];
+		if (row->section != CONFIG_POOL)
+			continue;
+		bytes_clear(&text_a);
+		bytes_clear(&text_b);
+		write_value(row, (const char *)a + row->offset, &text_a);
+		write_value(row, (const char *)b + row->offset, &text_b);
+		same = bytes_ok(&text_a) && bytes_ok(&text_b) && span_equal(bytes_span(&text_a), bytes_span(&text_b));
+	}
+	bytes_fini(&text_a);
+	bytes_fini(&text_b);
+	return same;
 }

@@ -20,4 +20,11 @@ const struct pool_config *config_pool_builder_pool(const struct config_pool_buil
 /* Appends one argument for each engine key of the pool, in the table's order, terminated by NUL bytes, to *out. */
 void config_pool_write_arguments(const struct pool_config *pool, struct bytes *out);
 
+/* Whether engines behind upstream.urls serve it, and none of ours. */
+bool config_pool_is_upstream(const struct pool_config *pool);
+/* Replicas that it starts with. */
+uint32_t config_pool_replicas(const struct pool_config *pool);
+/* Whether every key of the two, and their names, are the same. */
+bool config_pool_same(const struct pool_config *a, const struct pool_config *b);
+
 #endif

@@ -161,7 +161,7 @@ static enum error set_default(struct reader *reader, const struct config_row *ro
 	void *value = field;
 	if (row->type == CONFIG_STRING_LIST) {
 		*(struct string_list *)field = (struct string_list){ NULL, 0 };
-		if (row->initial == NULL)
+		if (initial[0] == '\0')
 			return OK;
 		items = arena_alloc(&reader->config->arena, sizeof(*items));
 		if (items == NULL)

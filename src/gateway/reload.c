@@ -18,25 +18,11 @@ static bool same_list(const struct string_list *a, const struct string_list *b)
 	return true;
 }
 
-static bool same_pool(const struct pool_config *a, const struct pool_config *b)
-{
-	struct bytes a_engine = { 0 };
-	struct bytes b_engine = { 0 };
-	config_pool_write_arguments(a, &a_engine);
-	config_pool_write_arguments(b, &b_engine);
-	bool same = strcmp(a->name, b->name) == 0 && span_equal(bytes_span(&a_engine), bytes_span(&b_engine)) &&
-	            a->replicas_min == b->replicas_min && a->queue_requests == b->queue_requests &&
-	            a->queue_wait == b->queue_wait;
-	bytes_fini(&a_engine);
-	bytes_fini(&b_engine);
-	return same;
-}
-
 static bool same_pools(const struct config *a, const struct config *b)
 {
 	bool same = a->pool_count == b->pool_count;
 	for (size_t i = 0; same && i < a->pool_count; i++)
-		same = same_pool(&a->pools[i], &b->pools[i]);
+		same = config_pool_same(&a->pools[i], &b->pools[i]);
 	return same;
 }
 

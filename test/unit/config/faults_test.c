@@ -32,7 +32,7 @@ static const struct {
 	{ "pools: {small: {engine: {modle: m}}}\nroutes: {a: {tiers: small}}",
 	  "t:1:26: pools.small.engine.modle: unknown key (did you mean model?)\n"
 	  "t:1:25: pools.small: engine.model is missing: a known model (smollm2-135m-instruct) or the path of a GGUF "
-	  "file\n" },
+	  "file; or upstream.urls, for engines that run elsewhere\n" },
 	/* kinds of nodes */
 	{ "loops: [1]" REST, "t:1:8: loops: must be one value, not a list\n" },
 	{ "loops: {a: 1}" REST, "t:1:8: loops: must be one value, not a mapping\n" },
@@ -105,7 +105,19 @@ static const struct {
 	{ "pools: {}\nroutes: {}\n",
 	  "t:1:8: pools: at least one pool is needed\nt:2:9: routes: at least one route is needed\n" },
 	{ "pools: {small: {}}\nroutes: {a: {tiers: small}}", "t:1:16: pools.small: engine.model is missing: a known model "
-	                                                     "(smollm2-135m-instruct) or the path of a GGUF file\n" },
+	                                                     "(smollm2-135m-instruct) or the path of a GGUF file; or "
+	                                                     "upstream.urls, for engines that run elsewhere\n" },
+	{ "pools: {big: {upstream: {kind: vllm}}}\nroutes: {a: {tiers: big}}",
+	  "t:1:25: pools.big: upstream.urls is missing: where the engines are, as http://10.0.0.5:8000\n" },
+	{ "pools: {big: {engine: {model: m}, upstream: {urls: \"http://h\"}}}\nroutes: {a: {tiers: big}}",
+	  "t:1:45: pools.big: has `engine` and `upstream`: one pool is served by one of them; make it two pools and name "
+	  "both as a route's tiers\n" },
+	{ "pools: {big: {upstream: {urls: [\"http://h\", \"h:80\"]}}}\nroutes: {a: {tiers: big}}",
+	  "t:1:45: pools.big.upstream.urls[1]: \"h:80\" is not an upstream's URL: write http://host:port, "
+	  "https://host/base or unix:/path, without user, query or fragment\n" },
+	{ "pools: {big: {upstream: {urls: \"http://h\", forward_headers: [x-a, Cookie]}}}\nroutes: {a: {tiers: big}}",
+	  "t:1:67: pools.big.upstream.forward_headers[1]: \"Cookie\" can't be passed on: it belongs to the hop, or is no "
+	  "header's name\n" },
 	{ POOLS "routes:\n  a: {}\n",
 	  "t:3:6: routes.a: tiers is missing: Pools that answer, from cheap to strong. One is enough.\n" },
 	{ POOLS "routes:\n  a:\n    tiers: [small, smal]\n",
