@@ -8,6 +8,8 @@
 
 #define RETRY_AFTER_MIN_NS NS_PER_S
 #define RETRY_AFTER_MAX_NS (300 * NS_PER_S)
+/* One that was tried before and finds no replica looks again after this. */
+#define RESTED_AGAIN_NS (20 * NS_PER_MS)
 
 /* ---- orders ---- */
 
@@ -43,7 +45,7 @@ static void refuse_arrival(struct control *control, const struct event *event, e
 }
 
 /* Refuses one that waits, and gives its ticket back. */
-static void refuse_ticket(struct control *control, struct ticket *ticket, enum refusal refusal)
+void refuse_ticket(struct control *control, struct ticket *ticket, enum refusal refusal)
 {
 	const struct pool *pool = &control->pools[ticket->pool];
 	struct order order = {
@@ -81,6 +83,17 @@ static struct promise promise_of(const struct control *control, const struct poo
 		                     max_ll(first_ns, forecast->first_token_bound_ns) };
 }
 
+/* What is known of an opaque one may be old: one that is idle is asked, or it would never be known anew. */
+static bool has_idle_replica(const struct control *control, const struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		if (replica->in_flight == 0 && pool->queued_count == 0 && replica_credits(control, replica, 0) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* Why not to take it, and then by how much it is over; REFUSAL_NONE when nothing speaks against it. */
 static enum refusal weigh(const struct control *control, const struct pool *pool, const struct event *event,
                           const struct promise *promise, int64_t *over_ns)
@@ -90,6 +103,8 @@ static enum refusal weigh(const struct control *control, const struct pool *pool
 		return REFUSAL_NO_REPLICA;
 	}
 	int64_t deadline_ns = max_ll(event->deadline_ns, 0) - control->now_ns;
+	if (pool->settings.is_opaque && has_idle_replica(control, pool))
+		return REFUSAL_NONE;
 	*over_ns = max_ll(promise->wait_ns - pool->settings.wait_max_ns, promise->first_token_ns - deadline_ns);
 	return *over_ns > 0 ? REFUSAL_HOPELESS : REFUSAL_NONE;
 }
@@ -152,6 +167,12 @@ static void on_load(struct control *control, const struct event *event)
 		return;
 	if (before == REPLICA_STARTING)
 		pool->cold_start_ns = control->now_ns - replica->starting_since_ns;
+	if (pool->settings.is_opaque) {
+		replica->sequences = opaque_limit(&replica->opaque);
+		replica->rates = opaque_rates(&replica->opaque);
+		replica->foreign = event->running > replica->in_flight ? event->running - replica->in_flight : 0;
+		return;
+	}
 	replica->sequences = event->sequences;
 	replica->cells = event->cells;
 	replica->rates = predict_rates_bounded(&event->rates);
@@ -168,15 +189,24 @@ static void take_ticket_event(struct control *control, struct ticket *ticket, co
 	case EVENT_FIRST_TOKEN:
 		if (ticket->state != TICKET_DISPATCHED)
 			return;
-		/* One that ran out of time has been learned from. */
-		if (ticket->expiry.place)
+		/* One that ran out of time has been learned from; what failed attempts took was nobody's forecast. */
+		if (ticket->expiry.place && !ticket->attempts && !ticket->is_whole)
 			learn_ratio(control, ticket);
+		replica_note_first_token(control, ticket);
 		ticket_stream(control, ticket);
+		return;
+	case EVENT_RETRY:
+		if (ticket->state == TICKET_DISPATCHED)
+			retry_or_refuse(control, ticket, event);
 		return;
 	case EVENT_PROGRESS:
 		ticket->produced = event->output_tokens;
 		return;
 	default: /* DONE, FAILED, GONE */
+		if (event->kind == EVENT_FAILED && event->failure)
+			replica_note_failure(control, ticket, event);
+		else
+			replica_note_end(control, ticket, event);
 		ticket_release(control, ticket);
 	}
 }
@@ -203,13 +233,50 @@ static void take_event(struct control *control, const struct event *event)
 
 /* ---- what follows ---- */
 
-/* Until its first token there, from now: its prefill and those in front of it. */
-static int64_t prefill_there_ns(const struct replica *replica, const struct ticket *ticket)
+/* ---- what each row of scorers.def adds, ns ---- */
+
+/* Until its first token there, from now: its prefill, without what is cached there, and those in front of it. */
+static int64_t score_first_token(const struct control *control, const struct replica *replica,
+                                 const struct ticket *ticket)
 {
-	return predict_prefill_ns(&replica->rates, ticket->prompt_tokens + replica->prefill_tokens, replica->in_flight);
+	bool is_known = ticket->known_replica && &control->replicas[ticket->known_replica - 1] == replica;
+	uint32_t cached = is_known ? (uint32_t)min_ll(ticket->known_tokens, ticket->prompt_tokens) : 0;
+	return predict_prefill_ns(&replica->rates, ticket->prompt_tokens - cached + replica->prefill_tokens,
+	                          replica->in_flight);
 }
 
-/* The replica with a credit and the least prompt work in front; equal ones by the seeded generator. NULL when none has a credit. */
+/* A stream slows down with each one beside it: in_flight is ours and synchronous. */
+static int64_t score_streams(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	(void)control;
+	(void)ticket;
+	return predict_decode_ns(&replica->rates, 1, 1, 0) * (replica->in_flight + replica->foreign) /
+	       max_ll(replica->sequences, 1);
+}
+
+static int64_t score_failures(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	(void)ticket;
+	struct health health = replica->health; /* a look must not change it */
+	return health_recent_failures(&health, control->now_ns) * NS_PER_S;
+}
+
+static int64_t score_tried(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	return ticket_has_tried(ticket, (uint32_t)(replica - control->replicas)) ? PREDICT_MAX_NS : 0;
+}
+
+static int64_t score(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	int64_t sum_ns = 0;
+#define SCORER(name, help) sum_ns += score_##name(control, replica, ticket);
+#include "policy/scorers.def"
+#undef SCORER
+	return sum_ns;
+}
+
+/* Filter, score, pick: of the replicas that have a credit and may have this request, the one with the least; equal ones by the seeded generator. NULL when
+ * there is none. */
 static struct replica *choose_replica(struct control *control, const struct pool *pool, const struct ticket *ticket)
 {
 	struct replica *chosen = NULL;
@@ -217,18 +284,25 @@ static struct replica *choose_replica(struct control *control, const struct pool
 	uint64_t ties = 0;
 	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
 		struct replica *replica = &control->replicas[pool->first_replica + i];
-		if (replica_credits(control, replica, ticket_cells(ticket)) == 0)
+		if (replica_credits(control, replica, ticket_cells(ticket)) == 0 ||
+		    !retry_allows(ticket, pool->first_replica + i))
 			continue;
-		int64_t first_ns = prefill_there_ns(replica, ticket);
-		if (first_ns > chosen_ns)
+		int64_t score_ns = score(control, replica, ticket);
+		if (score_ns > chosen_ns)
 			continue;
-		ties = first_ns == chosen_ns ? ties + 1 : 1;
+		ties = score_ns == chosen_ns ? ties + 1 : 1;
 		if (ties == 1 || random_below(&control->random, ties) == 0) {
 			chosen = replica;
-			chosen_ns = first_ns;
+			chosen_ns = score_ns;
 		}
 	}
 	return chosen;
+}
+
+/* Nothing is in front of it there, and what we know of an opaque one may be old: it is asked, or it would never be known anew. */
+static bool is_idle_opaque(const struct pool *pool, const struct replica *replica)
+{
+	return pool->settings.is_opaque && replica->in_flight == 0;
 }
 
 static void dispatch(struct control *control, struct pool *pool)
@@ -237,10 +311,19 @@ static void dispatch(struct control *control, struct pool *pool)
 	while (has_room(control) && (node = heap_peek(&pool->queue))) {
 		struct ticket *ticket = container_of(node, struct ticket, queue);
 		struct replica *replica = choose_replica(control, pool, ticket);
+		if (!replica && ticket->attempts) {
+			/* It may not go where others may: it must not keep them waiting. */
+			heap_remove(&pool->queue, node);
+			ticket->state = TICKET_RESTING;
+			ticket->queue.key = control->now_ns + RESTED_AGAIN_NS;
+			MUST(heap_push(&control->resting, &ticket->queue) == OK);
+			continue;
+		}
 		if (!replica)
 			return;
 		/* Work whose first token cannot be in time would only make the next one late, too. */
-		if (prefill_there_ns(replica, ticket) > ticket->deadline_ns - control->now_ns) {
+		if (!is_idle_opaque(pool, replica) &&
+		    score_first_token(control, replica, ticket) > ticket->deadline_ns - control->now_ns) {
 			refuse_ticket(control, ticket, REFUSAL_HOPELESS);
 			continue;
 		}
@@ -261,7 +344,7 @@ static void expire(struct control *control)
 		struct ticket *ticket = container_of(node, struct ticket, expiry);
 		/* Its first token takes longer than this: the forecast was at least so wrong. */
 		bool was_late = control->now_ns - ticket->arrived_ns > ticket->forecast.first_token_ns;
-		if (ticket->state != TICKET_PREPARING && was_late)
+		if (ticket->state != TICKET_PREPARING && was_late && !ticket->is_whole && !ticket->attempts)
 			learn_ratio(control, ticket);
 		if (ticket->state != TICKET_DISPATCHED) {
 			refuse_ticket(control, ticket, REFUSAL_EXPIRED);
@@ -277,6 +360,31 @@ static void expire(struct control *control)
 	}
 }
 
+/* When a pool that has requests waiting may send one to a replica that it must not ask now. */
+static int64_t next_ready_ns(const struct control *control, const struct pool *pool)
+{
+	int64_t next_ns = NS_NEVER;
+	for (uint32_t i = 0; i < pool->settings.replica_count && pool->queue.count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		int64_t ready_ns = health_ready_ns(&replica->health, control->now_ns);
+		if (ready_ns > control->now_ns)
+			next_ns = min_ll(next_ns, ready_ns);
+	}
+	return next_ns;
+}
+
+static int64_t next_deadline(const struct control *control)
+{
+	const struct heap_node *expiry = heap_peek(&control->expiries);
+	const struct heap_node *rested = heap_peek(&control->resting);
+	int64_t next_ns = expiry ? expiry->key : NS_NEVER;
+	if (rested)
+		next_ns = min_ll(next_ns, rested->key);
+	for (uint32_t i = 0; i < control->pool_count; i++)
+		next_ns = min_ll(next_ns, next_ready_ns(control, &control->pools[i]));
+	return next_ns;
+}
+
 size_t control_step(struct control *control, int64_t now_ns, const struct event *events, size_t count,
                     struct order *orders, size_t cap, int64_t *next_deadline_ns)
 {
@@ -288,11 +396,11 @@ size_t control_step(struct control *control, int64_t now_ns, const struct event 
 	control->order_cap = 2 * count + CONTROL_ORDERS_EXTRA;
 	for (size_t i = 0; i < count; i++)
 		take_event(control, &events[i]);
+	retry_rested(control);
 	for (uint32_t i = 0; i < control->pool_count; i++)
 		dispatch(control, &control->pools[i]);
 	expire(control);
-	struct heap_node *next = heap_peek(&control->expiries);
-	*next_deadline_ns = next ? next->key : NS_NEVER;
+	*next_deadline_ns = next_deadline(control);
 	if (!has_room(control))
 		*next_deadline_ns = now_ns;
 	return control->order_count;
@@ -317,4 +425,16 @@ void control_view_pool(const struct control *control, uint32_t pool_index, struc
 	}
 	for (uint32_t i = 0; i < pool->settings.replica_count; i++)
 		out->replicas_ready += control->replicas[pool->first_replica + i].state == REPLICA_READY;
+}
+
+void control_view_replica(const struct control *control, uint32_t replica_index, struct control_replica_view *out)
+{
+	MUST(replica_index < control->replica_count);
+	const struct replica *replica = &control->replicas[replica_index];
+	*out = (struct control_replica_view){
+		.in_flight = replica->in_flight,
+		.limit = replica->sequences,
+		.health = replica->health.state,
+		.first_token_ns = predict_prefill_ns(&replica->rates, 1000 + replica->prefill_tokens, replica->in_flight),
+	};
 }

@@ -3,7 +3,8 @@
  *
  * Not thread-safe: serve calls it under one lock. A request's way: ARRIVE -> PREPARE (it has a ticket) or REFUSE; PREPARED -> DISPATCH when a
  * replica has a credit, or REFUSE when its wait is over or its first token can no longer be in time; FIRST_TOKEN, PROGRESS...; then exactly one
- * of DONE, FAILED, GONE gives everything back. A full queue makes room for a higher class: whoever came last of the lowest class that waits is
+ * of DONE, FAILED, GONE gives everything back. RETRY gives the replica back and asks for another attempt: DISPATCH follows when there may be one,
+ * perhaps at another replica, or REFUSE (control_retry.c). A full queue makes room for a higher class: whoever came last of the lowest class that waits is
  * refused (QUEUE_FULL). After REFUSE nothing more is owed; after CANCEL the request still ends with one of the three.
  *
  * Admission asks the forecast (control_forecast.c), times the learned ratio of its class. A request that finds an idle replica and an empty
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "policy/health.h"
 #include "policy/predict.h"
 
 struct control;
@@ -29,6 +31,7 @@ enum event_kind {
 	EVENT_PREPARED,
 	EVENT_FIRST_TOKEN,
 	EVENT_PROGRESS,
+	EVENT_RETRY, /* an attempt failed before anything of the answer reached the client */
 	EVENT_DONE,
 	EVENT_FAILED,
 	EVENT_GONE,
@@ -42,18 +45,25 @@ enum replica_state { REPLICA_DOWN, REPLICA_STARTING, REPLICA_READY, REPLICA_STAT
 /* One thing that happened. request: the caller's name for it, opaque here. Fields beside the comment of their kind are 0. */
 struct event {
 	enum event_kind kind;
-	uint64_t request;           /* all but LOAD and TIMER */
-	uint32_t ticket;            /* all but ARRIVE, LOAD and TIMER: from the PREPARE order */
-	uint32_t pool;              /* ARRIVE */
-	uint32_t class;             /* ARRIVE: enum request_class */
-	uint32_t prompt_tokens;     /* ARRIVE: estimate; PREPARED: better one, 0 = no news; DONE: exact, 0 = unknown */
-	uint32_t output_tokens;     /* ARRIVE: expected; PROGRESS: so far; DONE: exact */
-	int64_t deadline_ns;        /* ARRIVE: the first token must be there by then (absolute; NS_NEVER = whenever) */
-	uint32_t replica;           /* LOAD */
-	uint32_t state;             /* LOAD: enum replica_state */
-	uint32_t sequences;         /* LOAD, READY: requests that run at once; 0 = takes none now */
-	uint32_t cells;             /* LOAD, READY: of the KV cache; 0 = not accounted */
-	uint32_t percent;           /* LOAD, STARTING: of loading; 0 = not told */
+	uint64_t request;       /* all but LOAD and TIMER */
+	uint32_t ticket;        /* all but ARRIVE, LOAD and TIMER: from the PREPARE order */
+	uint32_t pool;          /* ARRIVE */
+	uint32_t class;         /* ARRIVE: enum request_class */
+	uint32_t prompt_tokens; /* ARRIVE: estimate; PREPARED: better one, 0 = no news; DONE: exact, 0 = unknown */
+	uint32_t output_tokens; /* ARRIVE: expected; PROGRESS: so far; DONE: exact */
+	int64_t deadline_ns;    /* ARRIVE, RETRY: the first token must be there by then (absolute; NS_NEVER = whenever) */
+	uint32_t is_repeat;     /* ARRIVE: the client asks again; goes behind first attempts of its class */
+	uint32_t is_whole;      /* ARRIVE: its first token comes with its last, and tells nothing of waits */
+	uint32_t known_replica; /* ARRIVE: one more than the replica that has most of its prompt cached; 0 = none */
+	uint32_t known_tokens;  /* ARRIVE: how much of it */
+	uint32_t failure;       /* RETRY, FAILED: enum failure; 0 = not the replica's doing */
+	int64_t retry_after_ns; /* RETRY, FAILED: as the replica asked for; 0 = it did not */
+	uint32_t replica;       /* LOAD */
+	uint32_t state;         /* LOAD: enum replica_state */
+	uint32_t sequences;     /* LOAD, READY: requests that run at once; 0 = takes none now */
+	uint32_t cells;         /* LOAD, READY: of the KV cache; 0 = not accounted */
+	uint32_t percent;       /* LOAD, STARTING: of loading; 0 = not told */
+	uint32_t running;       /* LOAD, READY, of an opaque one: requests there, whoever sent them; 0 = not told */
 	struct predict_rates rates; /* LOAD, READY */
 };
 
@@ -66,6 +76,7 @@ enum refusal {
 	REFUSAL_EXPIRED,    /* it waited as long as it may */
 	REFUSAL_NO_REPLICA, /* nothing runs and nothing is starting */
 	REFUSAL_DEADLINE,   /* CANCEL: the first token did not come in time */
+	REFUSAL_ATTEMPTS,   /* a failed attempt is not followed by another one */
 	REFUSALS
 };
 
@@ -84,6 +95,8 @@ struct control_pool {
 	uint32_t queue_max;  /* tickets that may wait, those still being prepared included */
 	int64_t wait_max_ns; /* a ticket waits at most this long */
 	uint32_t replica_count;
+	uint32_t is_opaque;   /* engines that don't tell what they can: rates and places are learned (policy/opaque) */
+	uint32_t concurrency; /* opaque: requests a replica works on at once; 0 = learned */
 };
 
 struct control_settings {
@@ -114,7 +127,15 @@ struct control_pool_view {
 		predicted_wait_ns; /* of a standard request that arrived now, as promised; NS_NEVER when no replica runs or starts */
 	double ratio_p95;      /* actual / predicted, of the class that does worst */
 };
+
+struct control_replica_view {
+	uint32_t in_flight;
+	uint32_t limit; /* requests that it is sent at once */
+	enum health_state health;
+	int64_t first_token_ns; /* predicted for a prompt of 1,000 tokens now */
+};
 void control_view_pool(const struct control *control, uint32_t pool, struct control_pool_view *out);
+void control_view_replica(const struct control *control, uint32_t replica, struct control_replica_view *out);
 /* Tickets in use: 0 when every request has given everything back. */
 uint32_t control_tickets(const struct control *control);
 

@@ -8,8 +8,8 @@
 
 /* Cold start of a pool that has not had one yet. */
 #define COLD_START_NS (3 * NS_PER_S)
-/* The queue's key: the class above this bit, the deadline below it. */
-#define CLASS_SHIFT 60
+/* The queue's key: class, and in it repeats after first attempts, above this bit; the deadline below it. */
+#define CLASS_SHIFT 59
 #define DEADLINE_MAX_NS ((INT64_C(1) << CLASS_SHIFT) - 1)
 
 /* ---- making ---- */
@@ -26,7 +26,8 @@ static enum error make_tables(struct control *control, const struct control_sett
 	control->tickets = calloc(control->ticket_count, sizeof(*control->tickets));
 	if (!control->pools || !control->replicas || !control->tickets)
 		return ERROR_MEMORY;
-	return heap_reserve(&control->expiries, control->ticket_count);
+	enum error error = heap_reserve(&control->resting, control->ticket_count);
+	return error ? error : heap_reserve(&control->expiries, control->ticket_count);
 }
 
 static enum error fill_tables(struct control *control, const struct control_settings *settings)
@@ -40,10 +41,13 @@ static enum error fill_tables(struct control *control, const struct control_sett
 		pool->cold_start_ns = COLD_START_NS;
 		for (uint32_t c = 0; c < CLASS_COUNT; c++)
 			pool->queued[c].first = CONTROL_TICKET_NONE;
-		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++)
+		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++) {
 			control->replicas[replica] =
 				(struct replica){ .pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown };
-		error = heap_reserve(&pool->queue, pool->settings.queue_max);
+			opaque_init(&control->replicas[replica].opaque, pool->settings.concurrency);
+		}
+		/* Those that come back from a failed attempt wait beside those that may. */
+		error = heap_reserve(&pool->queue, control->ticket_count);
 	}
 	for (uint32_t i = 0; i < control->ticket_count; i++)
 		control->tickets[i].next = i + 1 < control->ticket_count ? i + 1 : CONTROL_TICKET_NONE;
@@ -79,6 +83,7 @@ void control_free(struct control **control_slot)
 	for (uint32_t i = 0; control->pools && i < control->pool_count; i++)
 		heap_fini(&control->pools[i].queue);
 	heap_fini(&control->expiries);
+	heap_fini(&control->resting);
 	free(control->pools);
 	free(control->replicas);
 	free(control->tickets);
@@ -183,6 +188,10 @@ struct ticket *ticket_take(struct control *control, const struct event *event)
 		.output_tokens = event->output_tokens,
 		.arrived_ns = control->now_ns,
 		.deadline_ns = min_ll(max_ll(event->deadline_ns, 0), DEADLINE_MAX_NS),
+		.is_repeat = event->is_repeat,
+		.is_whole = event->is_whole,
+		.known_replica = event->known_replica,
+		.known_tokens = event->known_tokens,
 	};
 	link_to_queue(control, ticket);
 	ticket->expiry.key =
@@ -217,8 +226,16 @@ void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t pro
 	}
 	ticket->state = TICKET_QUEUED;
 	ticket->prepared_ns = control->now_ns;
-	ticket->queue.key = ((int64_t)ticket->class << CLASS_SHIFT) + ticket->deadline_ns;
+	ticket->queue.key = ((int64_t)(2 * ticket->class + ticket->is_repeat) << CLASS_SHIFT) + ticket->deadline_ns;
 	MUST(heap_push(&pool->queue, &ticket->queue) == OK);
+}
+
+/* It runs out of time at its deadline, wherever it is. */
+static void expire_at_deadline(struct control *control, struct ticket *ticket)
+{
+	heap_remove(&control->expiries, &ticket->expiry);
+	ticket->expiry.key = ticket->deadline_ns;
+	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
 }
 
 void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica)
@@ -227,15 +244,37 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 	heap_remove(&pool->queue, &ticket->queue);
 	unlink_from_queue(control, ticket);
 	ticket->state = TICKET_DISPATCHED;
+	ticket->dispatched_ns = control->now_ns;
+	ticket->ahead_tokens = replica->prefill_tokens;
 	link_to_replica(control, ticket, replica);
-	heap_remove(&control->expiries, &ticket->expiry);
-	ticket->expiry.key = ticket->deadline_ns;
-	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
+	ticket->in_flight = replica->in_flight;
+	health_dispatched(&replica->health, control->now_ns);
+	expire_at_deadline(control, ticket);
+}
+
+void ticket_rest(struct control *control, struct ticket *ticket, int64_t due_ns)
+{
+	unlink_from_replica(control, ticket);
+	if (ticket->attempts++ == 0)
+		control->retrying++;
+	ticket->state = TICKET_RESTING;
+	link_to_queue(control, ticket);
+	ticket->queue.key = due_ns;
+	MUST(heap_push(&control->resting, &ticket->queue) == OK);
+	expire_at_deadline(control, ticket);
+}
+
+static void count_retried(struct control *control, const struct ticket *ticket)
+{
+	if (ticket->attempts && ticket->state != TICKET_STREAMING)
+		control->retrying--;
 }
 
 void ticket_stream(struct control *control, struct ticket *ticket)
 {
 	control->replicas[ticket->replica].prefill_tokens -= ticket->prompt_tokens;
+	count_retried(control, ticket);
+	ticket->first_token_ns = control->now_ns;
 	ticket->state = TICKET_STREAMING;
 	heap_remove(&control->expiries, &ticket->expiry);
 }
@@ -243,9 +282,11 @@ void ticket_stream(struct control *control, struct ticket *ticket)
 void ticket_release(struct control *control, struct ticket *ticket)
 {
 	struct pool *pool = &control->pools[ticket->pool];
+	bool is_waiting = ticket->state != TICKET_DISPATCHED && ticket->state != TICKET_STREAMING;
 	heap_remove(&control->expiries, &ticket->expiry);
-	heap_remove(&pool->queue, &ticket->queue);
-	if (ticket->state == TICKET_QUEUED || ticket->state == TICKET_PREPARING)
+	heap_remove(ticket->state == TICKET_RESTING ? &control->resting : &pool->queue, &ticket->queue);
+	count_retried(control, ticket);
+	if (is_waiting)
 		unlink_from_queue(control, ticket);
 	else
 		unlink_from_replica(control, ticket);

@@ -20,7 +20,7 @@
 uint32_t replica_credits(const struct control *control, const struct replica *replica, uint64_t cells)
 {
 	if (replica->state != REPLICA_READY || replica->in_flight >= replica->sequences ||
-	    control->in_flight >= control->in_flight_max)
+	    control->in_flight >= control->in_flight_max || !health_admits(&replica->health, control->now_ns))
 		return 0;
 	uint64_t credits = min_ll(replica->sequences - replica->in_flight, control->in_flight_max - control->in_flight);
 	if (replica->cells && cells) {
@@ -119,6 +119,11 @@ static int64_t add_places(const struct control *control, const struct pool *pool
 	int64_t service_ns = predict_service_ns(&replica->rates, ahead->prompt_tokens, ahead->output_tokens, count);
 	if (replica->state == REPLICA_STARTING) {
 		predict_places_add(places, cold_start_rest_ns(control, pool, replica), count);
+		return service_ns;
+	}
+	int64_t shut_ns = health_ready_ns(&replica->health, control->now_ns) - control->now_ns;
+	if (shut_ns > 0) {
+		predict_places_add(places, shut_ns, count);
 		return service_ns;
 	}
 	uint32_t credits = replica_credits(control, replica, cells);

@@ -8,8 +8,20 @@
 #include "base/heap.h"
 #include "base/random.h"
 #include "policy/control.h"
+#include "policy/opaque.h"
 
-enum ticket_state { TICKET_FREE, TICKET_PREPARING, TICKET_QUEUED, TICKET_DISPATCHED, TICKET_STREAMING };
+enum ticket_state {
+	TICKET_FREE,
+	TICKET_PREPARING,
+	TICKET_QUEUED,
+	TICKET_RESTING, /* between two attempts */
+	TICKET_DISPATCHED,
+	TICKET_STREAMING
+};
+
+/* Attempts of one request, and at one replica. */
+#define ATTEMPTS_MAX 4
+#define ATTEMPTS_THERE_MAX 2
 
 /* What the arithmetic says of a request, from now and before any ratio; all NS_NEVER when no replica runs or is coming. */
 struct forecast {
@@ -20,7 +32,7 @@ struct forecast {
 };
 
 struct ticket {
-	struct heap_node queue;  /* in its pool, while QUEUED */
+	struct heap_node queue;  /* in its pool, while QUEUED; in control.resting, while RESTING */
 	struct heap_node expiry; /* in control.expiries, until its first token */
 	uint64_t request;
 	enum ticket_state state;
@@ -36,6 +48,18 @@ struct ticket {
 	int64_t prepared_ns;
 	int64_t deadline_ns;
 	struct forecast forecast; /* on arrival */
+	bool is_repeat;
+	bool is_whole;
+	uint32_t known_replica; /* one more than it; 0 = none */
+	uint32_t known_tokens;
+	uint32_t attempts;            /* that failed */
+	uint32_t tried[ATTEMPTS_MAX]; /* where */
+	uint32_t is_barred;           /* bits: not there again */
+	/* Of the current attempt. */
+	int64_t dispatched_ns;
+	int64_t first_token_ns;
+	uint64_t ahead_tokens;
+	uint32_t in_flight; /* there, itself included */
 };
 
 struct replica {
@@ -50,6 +74,9 @@ struct replica {
 	uint32_t percent;
 	int64_t starting_since_ns;
 	struct predict_rates rates;
+	struct health health;
+	struct opaque opaque; /* of an opaque pool */
+	uint32_t foreign;     /* requests there that are not ours, by its last report */
 };
 
 /* Tickets that wait, of one class. */
@@ -84,6 +111,8 @@ struct control {
 	uint32_t in_flight;
 	uint32_t in_flight_max;
 	struct heap expiries;
+	struct heap resting;
+	uint32_t retrying; /* requests between a failed attempt and their first token */
 	struct random random;
 	/* Of the current step. */
 	int64_t now_ns;
@@ -103,6 +132,8 @@ struct ticket *ticket_of(struct control *control, const struct event *event);
 struct ticket *ticket_to_displace(struct control *control, const struct pool *pool, uint32_t class);
 /* PREPARING -> QUEUED, with a better estimate of its prompt (0 = none). */
 void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens);
+/* DISPATCHED -> RESTING, until due_ns. */
+void ticket_rest(struct control *control, struct ticket *ticket, int64_t due_ns);
 /* QUEUED -> DISPATCHED. */
 void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica);
 /* DISPATCHED -> STREAMING. */
@@ -111,6 +142,23 @@ void ticket_stream(struct control *control, struct ticket *ticket);
 void ticket_release(struct control *control, struct ticket *ticket);
 /* Cells that it may come to hold. */
 uint64_t ticket_cells(const struct ticket *ticket);
+
+/* ---- control_retry.c: attempts that fail ---- */
+
+void retry_or_refuse(struct control *control, struct ticket *ticket, const struct event *event);
+/* Puts those whose rest is over back in their queues. */
+void retry_rested(struct control *control);
+/* Whether the ticket may still be sent there. */
+bool retry_allows(const struct ticket *ticket, uint32_t replica);
+bool ticket_has_tried(const struct ticket *ticket, uint32_t replica);
+/* Before the replica is given back: what the attempt's end says of it. */
+void replica_note_failure(struct control *control, const struct ticket *ticket, const struct event *event);
+void replica_note_first_token(struct control *control, struct ticket *ticket);
+void replica_note_end(struct control *control, const struct ticket *ticket, const struct event *event);
+
+/* ---- control.c ---- */
+
+void refuse_ticket(struct control *control, struct ticket *ticket, enum refusal refusal);
 
 /* ---- control_forecast.c: what will become of a request ---- */
 

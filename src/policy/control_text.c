@@ -15,8 +15,9 @@
 
 static const char *const event_words[EVENT_KINDS] = {
 	[EVENT_ARRIVE] = "arrive",     [EVENT_PREPARED] = "prepared", [EVENT_FIRST_TOKEN] = "first_token",
-	[EVENT_PROGRESS] = "progress", [EVENT_DONE] = "done",         [EVENT_FAILED] = "failed",
-	[EVENT_GONE] = "gone",         [EVENT_LOAD] = "load",         [EVENT_TIMER] = "timer",
+	[EVENT_PROGRESS] = "progress", [EVENT_DONE] = "done",         [EVENT_RETRY] = "retry",
+	[EVENT_FAILED] = "failed",     [EVENT_GONE] = "gone",         [EVENT_LOAD] = "load",
+	[EVENT_TIMER] = "timer",
 };
 static const char *const order_words[ORDER_KINDS] = {
 	[ORDER_PREPARE] = "prepare",
@@ -25,8 +26,9 @@ static const char *const order_words[ORDER_KINDS] = {
 	[ORDER_CANCEL] = "cancel",
 };
 static const char *const refusal_words[REFUSALS] = {
-	[REFUSAL_NONE] = "none",       [REFUSAL_QUEUE_FULL] = "queue_full", [REFUSAL_HOPELESS] = "hopeless",
-	[REFUSAL_EXPIRED] = "expired", [REFUSAL_NO_REPLICA] = "no_replica", [REFUSAL_DEADLINE] = "deadline",
+	[REFUSAL_NONE] = "none",         [REFUSAL_QUEUE_FULL] = "queue_full", [REFUSAL_HOPELESS] = "hopeless",
+	[REFUSAL_EXPIRED] = "expired",   [REFUSAL_NO_REPLICA] = "no_replica", [REFUSAL_DEADLINE] = "deadline",
+	[REFUSAL_ATTEMPTS] = "attempts",
 };
 static const char *const class_words[CLASS_COUNT] = {
 	[CLASS_INTERACTIVE] = "interactive",
@@ -81,6 +83,13 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "prompt", prompt_tokens, ARRIVE | PREPARED | DONE, FORM_NUMBER),
 	FIELD(struct event, "output", output_tokens, ARRIVE | PROGRESS | DONE, FORM_NUMBER),
 	FIELD(struct event, "deadline", deadline_ns, ARRIVE, FORM_TIME),
+	FIELD(struct event, "repeat", is_repeat, 0, FORM_NUMBER),
+	FIELD(struct event, "whole", is_whole, 0, FORM_NUMBER),
+	FIELD(struct event, "known_replica", known_replica, 0, FORM_NUMBER),
+	FIELD(struct event, "known_tokens", known_tokens, 0, FORM_NUMBER),
+	FIELD(struct event, "failure", failure, 0, FORM_NUMBER),
+	FIELD(struct event, "retry_after", retry_after_ns, 0, FORM_TIME),
+	FIELD(struct event, "running", running, 0, FORM_NUMBER),
 	FIELD(struct event, "replica", replica, LOAD, FORM_NUMBER),
 	FIELD(struct event, "state", state, LOAD, FORM_WORD, WORDS(state_words)),
 	FIELD(struct event, "sequences", sequences, 0, FORM_NUMBER),
@@ -92,6 +101,7 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "context_ns", rates.context_ns, 0, FORM_NS),
 	FIELD(struct event, "prefill_fixed_ns", rates.prefill_fixed_ns, 0, FORM_NS),
 	FIELD(struct event, "prefill_beside_ns", rates.prefill_beside_ns, 0, FORM_NS),
+	FIELD(struct event, "base_ns", rates.base_ns, 0, FORM_NS),
 };
 static const struct field order_fields[] = {
 	FIELD(struct order, "request", request, ALL, FORM_NUMBER),
@@ -110,6 +120,8 @@ static const struct field pool_fields[] = {
 	FIELD(struct control_pool, "queue_max", queue_max, ALL, FORM_NUMBER),
 	FIELD(struct control_pool, "wait_max", wait_max_ns, ALL, FORM_TIME),
 	FIELD(struct control_pool, "replicas", replica_count, ALL, FORM_NUMBER),
+	FIELD(struct control_pool, "opaque", is_opaque, 0, FORM_NUMBER),
+	FIELD(struct control_pool, "concurrency", concurrency, 0, FORM_NUMBER),
 };
 /* clang-format on */
 

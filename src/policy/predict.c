@@ -13,8 +13,9 @@
 /* Prompt tokens of a step: what an engine on a CPU takes at once (docs/engine.md). */
 #define STEP_TOKENS 128
 
-const struct predict_rates predict_rates_unknown = { 5 * NS_PER_MS, 2 * NS_PER_MS,  4 * NS_PER_MS,
-	                                                 4 * NS_PER_MS, 20 * NS_PER_MS, NS_PER_MS };
+const struct predict_rates predict_rates_unknown = {
+	5 * NS_PER_MS, 2 * NS_PER_MS, 4 * NS_PER_MS, 4 * NS_PER_MS, 20 * NS_PER_MS, NS_PER_MS, 0
+};
 
 /* ---- durations ---- */
 
@@ -32,6 +33,7 @@ struct predict_rates predict_rates_bounded(const struct predict_rates *rates)
 		.context_ns = bounded_rate(rates->context_ns),
 		.prefill_fixed_ns = bounded_rate(rates->prefill_fixed_ns),
 		.prefill_beside_ns = bounded_rate(rates->prefill_beside_ns),
+		.base_ns = bounded_rate(rates->base_ns),
 	};
 }
 
@@ -52,7 +54,8 @@ int64_t predict_prefill_ns(const struct predict_rates *rates, uint64_t tokens, u
 {
 	uint64_t steps = tokens / STEP_TOKENS + (tokens % STEP_TOKENS != 0);
 	int64_t token_ns = sum_ns(rates->prefill_ns, decoding ? rates->prefill_beside_ns : 0);
-	return sum_ns(product_ns(tokens, token_ns), product_ns(steps, rates->prefill_fixed_ns));
+	int64_t steps_ns = sum_ns(product_ns(tokens, token_ns), product_ns(steps, rates->prefill_fixed_ns));
+	return sum_ns(rates->base_ns, steps_ns);
 }
 
 int64_t predict_decode_ns(const struct predict_rates *rates, uint64_t tokens, uint32_t sequences, uint64_t cells)

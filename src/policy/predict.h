@@ -18,6 +18,7 @@ struct predict_rates {
 	int64_t context_ns;        /* each cell that a stream attends to */
 	int64_t prefill_fixed_ns;  /* every prompt step */
 	int64_t prefill_beside_ns; /* each prompt token, more, while streams decode */
+	int64_t base_ns;           /* each request, before anything of it is computed: the way there */
 };
 
 /* Rates of an engine that nobody has measured yet: a small model on one slow core. */

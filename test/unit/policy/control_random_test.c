@@ -9,10 +9,11 @@
 #define REQUESTS 64 /* over the tickets that there are */
 #define REPLICAS 5
 #define POOLS 2
+#define CONCURRENCY 6
 
 static const struct control_pool pools[POOLS] = {
 	{ .queue_max = 20, .wait_max_ns = 3 * NS_PER_S, .replica_count = 3 },
-	{ .queue_max = 5, .wait_max_ns = NS_PER_S, .replica_count = 2 },
+	{ .queue_max = 5, .wait_max_ns = NS_PER_S, .replica_count = 2, .is_opaque = 1, .concurrency = CONCURRENCY },
 };
 #define IN_FLIGHT_MAX 24
 
@@ -20,6 +21,7 @@ static const struct control_pool pools[POOLS] = {
 struct known {
 	bool is_live; /* it has a ticket */
 	bool is_dispatched;
+	bool is_streaming;
 	uint64_t request;
 	uint32_t ticket;
 	uint32_t pool;
@@ -37,6 +39,7 @@ struct model {
 	struct event load[REPLICAS]; /* the last of each */
 	uint64_t arrivals;
 	uint64_t dispatches;
+	uint64_t retries;
 	uint64_t refusals[REFUSALS];
 	uint64_t hash; /* of all orders */
 };
@@ -135,7 +138,8 @@ static void accounts_agree(const struct model *model)
 		for (uint32_t r = 0; r < pools[i].replica_count; r++)
 			of_pool += model->in_flight[replica++];
 		ck_assert_uint_eq(view.in_flight, of_pool);
-		ck_assert_uint_le(view.queued, pools[i].queue_max);
+		/* Those that failed come back beside those that may wait. */
+		ck_assert_uint_le(view.queued, pools[i].queue_max + IN_FLIGHT_MAX);
 		ck_assert_int_ge(view.predicted_wait_ns, 0);
 		ck_assert_double_ge(view.ratio_p95, 1);
 		in_flight += view.in_flight;
@@ -161,6 +165,8 @@ static struct event random_load(struct model *model)
 		                        (int64_t)random_below(random, 5 * NS_PER_MS),
 		                        (int64_t)random_below(random, NS_PER_MS) };
 	model->load[replica] = event;
+	if (replica >= pools[0].replica_count)
+		model->load[replica].sequences = CONCURRENCY; /* whatever it says */
 	return event;
 }
 
@@ -190,16 +196,25 @@ static struct event random_request_event(struct model *model)
 			break;
 		}
 	/* Mostly what makes a request go on. */
-	static const enum event_kind kinds[] = { EVENT_PREPARED,    EVENT_PREPARED,    EVENT_PREPARED,
-		                                     EVENT_FIRST_TOKEN, EVENT_FIRST_TOKEN, EVENT_PROGRESS,
-		                                     EVENT_DONE,        EVENT_FAILED,      EVENT_GONE };
+	static const enum event_kind kinds[] = { EVENT_PREPARED,    EVENT_PREPARED, EVENT_PREPARED, EVENT_FIRST_TOKEN,
+		                                     EVENT_FIRST_TOKEN, EVENT_PROGRESS, EVENT_DONE,     EVENT_FAILED,
+		                                     EVENT_GONE,        EVENT_RETRY };
 	struct event event = { .kind = kinds[random_below(random, COUNT_OF(kinds))],
 		                   .request = known->request,
 		                   .ticket = known->ticket };
 	event.prompt_tokens = event.kind == EVENT_PREPARED ? (uint32_t)random_below(random, 600) : 0;
 	event.output_tokens = event.kind == EVENT_PROGRESS ? (uint32_t)random_below(random, 200) : 0;
+	if (event.kind == EVENT_RETRY || event.kind == EVENT_FAILED)
+		event.failure = (uint32_t)random_below(random, FAILURES);
 	if (known->is_live && event.kind >= EVENT_DONE && event.kind <= EVENT_GONE)
 		forget(model, known);
+	if (known->is_live && event.kind == EVENT_FIRST_TOKEN && known->is_dispatched)
+		known->is_streaming = true;
+	if (known->is_live && event.kind == EVENT_RETRY && known->is_dispatched && !known->is_streaming) {
+		model->in_flight[known->replica]--;
+		model->retries++;
+		known->is_dispatched = false;
+	}
 	return event;
 }
 
@@ -242,6 +257,7 @@ START_TEST(the_accounts_agree_after_every_one_of_100000_events)
 		run(seed, 25000, &model);
 		/* The run has seen everything. */
 		ck_assert_uint_gt(model.dispatches, 500);
+		ck_assert_uint_gt(model.retries, 100);
 		for (int refusal = REFUSAL_QUEUE_FULL; refusal < REFUSALS; refusal++)
 			ck_assert_msg(model.refusals[refusal] > 0, "no refusal of kind %d with seed %d", refusal, (int)seed);
 	}
