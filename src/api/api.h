@@ -61,6 +61,7 @@ struct api_request {
 	size_t stop_count;
 	struct api_logit_bias *logit_bias; /* in the arena */
 	size_t logit_bias_count;
+	uint32_t model_node;
 	uint32_t messages;
 	uint32_t prompt;
 	uint32_t tools;
@@ -83,9 +84,16 @@ struct api_request {
 	size_t ignored_count;
 };
 
-/* Decodes and checks a body. depth_max: JSON nesting. OK, or an error with *fault filled: ERROR_SYNTAX, ERROR_RANGE, ERROR_LIMIT, ERROR_DUPLICATE
- * (400), ERROR_UNSUPPORTED (400: known, would change the answer, can't be honoured), ERROR_MEMORY (503). Call api_request_fini either way. Zeroed memory or an
- * earlier request (its storage is reused) are fine. */
+/* Reads a body as JSON and finds the model, which says how strictly the rest is read: api_request_check for an engine of ours, or
+ * api_request_pass_on for one that has its own mind (only what the hop itself needs is read; .hop in fields.def). depth_max: JSON nesting. OK, or an
+ * error with *fault filled: ERROR_SYNTAX, ERROR_RANGE, ERROR_LIMIT, ERROR_DUPLICATE (400), ERROR_UNSUPPORTED (400: known, would change the
+ * answer, can't be honoured), ERROR_MEMORY (503). Call api_request_fini either way. Zeroed memory or an earlier request (its storage is reused)
+ * are fine. The body is borrowed until then. */
+enum error api_request_read(struct api_request *request, enum api_endpoint endpoint, struct span body,
+                            unsigned depth_max, struct arena *arena, struct api_fault *fault);
+enum error api_request_check(struct api_request *request, struct arena *arena, struct api_fault *fault);
+enum error api_request_pass_on(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* api_request_read and api_request_check. */
 enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
                              unsigned depth_max, struct arena *arena, struct api_fault *fault);
 void api_request_fini(struct api_request *request);

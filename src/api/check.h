@@ -9,6 +9,8 @@ enum error api_take_string(const struct json *json, uint32_t node, struct arena 
                            struct api_fault *fault);
 /* stop, logit_bias, max tokens, stream_options, logprobs. */
 enum error api_check_values(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* What a hop reads: max tokens, stream_options. */
+enum error api_check_hop(struct api_request *request, struct api_fault *fault);
 /* messages, tools, tool_choice, response_format. */
 enum error api_check_chat(struct api_request *request, struct arena *arena, struct api_fault *fault);
 /* input, encoding_format: fills inputs and wants_base64. */

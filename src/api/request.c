@@ -18,6 +18,7 @@ struct field {
 	double maximum;
 	const char *harmless; /* REFUSED: the one value that changes nothing, as raw JSON */
 	const char *instead;  /* REFUSED: what to do */
+	bool hop;
 };
 
 /* "none" stands in rows whose value goes nowhere. */
@@ -121,7 +122,8 @@ static void note_ignored(struct api_request *request, struct span name)
 	request->ignored_count++;
 }
 
-static enum error walk_members(struct api_request *request, struct arena *arena, struct api_fault *fault)
+/* For the hop alone: of the other fields it matters only that none is there twice. */
+static enum error walk_members(struct api_request *request, bool is_hop, struct arena *arena, struct api_fault *fault)
 {
 	const struct json *json = &request->json;
 	uint64_t seen = 0;
@@ -132,15 +134,15 @@ static enum error walk_members(struct api_request *request, struct arena *arena,
 		if (error)
 			return error;
 		const struct field *field = find_field(name, request->endpoint);
-		if (!field) {
+		if (!field && !is_hop) {
 			note_ignored(request, name);
-		} else {
+		} else if (field) {
 			uint64_t bit = UINT64_C(1) << (field - fields);
 			/* Two readers of a duplicate could take different ones. */
 			if (seen & bit)
 				return api_refuse(fault, ERROR_DUPLICATE, field->name, "'%s' is given twice.", field->name);
 			seen |= bit;
-			error = take_field(request, field, value, arena, fault);
+			error = field->hop || !is_hop ? take_field(request, field, value, arena, fault) : OK;
 			if (error)
 				return error;
 		}
@@ -176,8 +178,8 @@ static void set_defaults(struct api_request *request, enum api_endpoint endpoint
 	request->parallel_tool_calls = true;
 }
 
-enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
-                             unsigned depth_max, struct arena *arena, struct api_fault *fault)
+enum error api_request_read(struct api_request *request, enum api_endpoint endpoint, struct span body,
+                            unsigned depth_max, struct arena *arena, struct api_fault *fault)
 {
 	struct json_fault where = { 0 };
 	set_defaults(request, endpoint, body);
@@ -188,10 +190,32 @@ enum error api_request_parse(struct api_request *request, enum api_endpoint endp
 		return api_refuse(fault, error, "", "The body is not valid JSON: %s at byte %zu.", where.reason, where.offset);
 	if (json_type(&request->json, JSON_ROOT) != JSON_OBJECT)
 		return api_refuse(fault, ERROR_SYNTAX, "", "The body must be a JSON object.");
-	error = walk_members(request, arena, fault);
+	request->model_node = json_get(&request->json, JSON_ROOT, "model");
+	error = request->model_node == JSON_NONE
+	            ? ERROR_SYNTAX
+	            : api_take_string(&request->json, request->model_node, arena, &request->model, fault);
+	return error == ERROR_MEMORY ? error : OK; /* what is no model name is refused with the other fields */
+}
+
+enum error api_request_check(struct api_request *request, struct arena *arena, struct api_fault *fault)
+{
+	enum error error = walk_members(request, false, arena, fault);
 	if (!error && !request->model.len)
 		error = api_refuse(fault, ERROR_SYNTAX, "model", "You must provide a model.");
 	return error ? error : check_shapes(request, arena, fault);
+}
+
+enum error api_request_pass_on(struct api_request *request, struct arena *arena, struct api_fault *fault)
+{
+	enum error error = walk_members(request, true, arena, fault);
+	return error ? error : api_check_hop(request, fault);
+}
+
+enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
+                             unsigned depth_max, struct arena *arena, struct api_fault *fault)
+{
+	enum error error = api_request_read(request, endpoint, body, depth_max, arena, fault);
+	return error ? error : api_request_check(request, arena, fault);
 }
 
 void api_request_fini(struct api_request *request)

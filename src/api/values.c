@@ -126,3 +126,11 @@ enum error api_check_values(struct api_request *request, struct arena *arena, st
 		error = check_stream_options(request, fault);
 	return error ? error : check_logprobs(request, fault);
 }
+
+enum error api_check_hop(struct api_request *request, struct api_fault *fault)
+{
+	enum error error = take_max_tokens(request, request->max_tokens_node, "max_tokens", fault);
+	if (!error)
+		error = take_max_tokens(request, request->max_completion_tokens_node, "max_completion_tokens", fault);
+	return error ? error : check_stream_options(request, fault);
+}

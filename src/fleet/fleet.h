@@ -1,7 +1,8 @@
-/* The replicas that we know: engine workers that we start, watch, and start again when they die. Lives on one loop (the first); other threads
- * only read load reports.
+/* The replicas that we know: engine workers that we start, watch, and start again when they die, and engines behind URLs that we ask how they are.
+ * Lives on one loop (the first); other threads only read load reports.
  *
- * Each replica is a child process with a Unix socket; its pushed load reports (GET /load) become events for control through on_load. */
+ * A worker is a child process with a Unix socket, whose pushed load reports (GET /load) become events for control through on_load. One behind a URL
+ * is ready until it says otherwise; vllm, sglang and llama-server are asked for their metrics, or their health, at most once a second. */
 #ifndef PENSTOCK_FLEET_FLEET_H
 #define PENSTOCK_FLEET_FLEET_H
 
@@ -9,8 +10,8 @@
 #include <stdint.h>
 
 #include "api/load_report.h"
-#include "base/address.h"
 #include "base/error.h"
+#include "base/url.h"
 #include "config/config.h"
 #include "io/loop.h"
 
@@ -23,7 +24,7 @@ struct fleet_events {
 	void (*on_unusable)(void *owner, uint32_t replica, const char *why);
 };
 
-/* Makes the replicas of every pool (replicas.min each), numbered through in the config's order; starts nothing yet. folder: where their sockets
+/* Makes the replicas of every pool, numbered through in the config's order; starts nothing yet. folder: where their sockets
  * go, it must exist; program: what to start. Both copied. */
 enum error fleet_new(struct loop *loop, struct config *config, const char *folder, const char *program,
                      const struct fleet_events *events, void *owner, struct fleet **out);
@@ -38,7 +39,7 @@ const char *const *fleet_names(const struct fleet *fleet);
 /* Index of the replica's pool in the config. */
 uint32_t fleet_pool(const struct fleet *fleet, uint32_t replica);
 /* Where it listens; constant. */
-const struct address *fleet_address(const struct fleet *fleet, uint32_t replica);
+const struct url *fleet_url(const struct fleet *fleet, uint32_t replica);
 /* The last report. Any thread. */
 void fleet_load(struct fleet *fleet, uint32_t replica, struct load_report *out);
 /* Times its process ended without being asked to. Any thread. */

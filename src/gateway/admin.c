@@ -54,6 +54,11 @@ static void set_replica_gauges(struct gateway *gateway)
 		struct load_report load;
 		fleet_load(gateway->fleet, i, &load);
 		metric_set(shard, METRIC_replica_ready, i, 0, load.state == ENGINE_READY);
+		struct control_replica_view view;
+		desk_view_replica(gateway->room, i, &view);
+		metric_set(shard, METRIC_replica_in_flight_requests, i, 0, view.in_flight);
+		metric_set(shard, METRIC_replica_concurrency, i, 0, view.limit);
+		metric_set(shard, METRIC_replica_circuit_open, i, 0, view.health != HEALTH_CLOSED);
 		metric_set(shard, METRIC_replica_restarts_total, i, 0, fleet_restarts(gateway->fleet, i));
 		metric_set(shard, METRIC_replica_load_seconds, i, 0, (int64_t)load.load_ns);
 		metric_set(shard, METRIC_replica_warm_seconds, i, 0, (int64_t)load.warm_ns);

@@ -14,15 +14,17 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/random.h"
+#include "config/config_pool.h"
 #include "gateway/gateway_parts.h"
 #include "gateway/secret.h"
 #include "io/signals.h"
+#include "policy/opaque.h"
 #include "stages/pipeline.h"
 
 #define TRACE_RECORDS 2048
 #define LOOPS_AUTO_MAX 4
 #define UPSTREAM_IDLE_NS (30 * NS_PER_S)
-#define UPSTREAM_IDLE_MAX 64
+#define UPSTREAM_IDLE_MAX 1024
 #define SEQUENCES_MAX 256
 
 /* ---- signals and the fleet's news; loop 0 ---- */
@@ -54,6 +56,7 @@ static void on_load(void *owner, uint32_t replica, const struct load_report *rep
 												  .percent = (uint32_t)report->percent,
 												  .sequences = (uint32_t)report->sequences,
 												  .cells = (uint32_t)report->cells,
+												  .running = (uint32_t)(report->running + report->waiting),
 												  .rates = { .fixed_ns = (int64_t)report->stream_fixed_ns,
 	                                                         .prefill_ns = (int64_t)report->prompt_token_ns,
 	                                                         .decode_ns = (int64_t)report->stream_token_ns,
@@ -111,6 +114,7 @@ static enum error make_tables(struct gateway *gateway)
 		[DOMAIN_REPLICA] = { fleet_names(gateway->fleet), fleet_count(gateway->fleet) },
 		[DOMAIN_STAGE] = { stage_texts(), STAGE_COUNT },
 		[DOMAIN_OUTCOME] = { outcome_texts(), OUTCOME_COUNT },
+		[DOMAIN_FAILURE] = { failure_texts(), FAILURES },
 	};
 	enum error error = metrics_new(domains, gateway->loop_count + 1, &gateway->metrics);
 	if (!error)
@@ -130,9 +134,12 @@ static enum error make_room(struct gateway *gateway)
 		pools[i] = (struct control_pool){
 			.queue_max = (uint32_t)config->pools[i].queue_requests,
 			.wait_max_ns = config->pools[i].queue_wait,
-			.replica_count = (uint32_t)config->pools[i].replicas_min,
+			.replica_count = config_pool_replicas(&config->pools[i]),
+			.is_opaque = config_pool_is_upstream(&config->pools[i]),
+			.concurrency = (uint32_t)max_ll(config->pools[i].upstream_concurrency, 0),
 		};
-		settings.in_flight_max += pools[i].replica_count * SEQUENCES_MAX;
+		uint32_t there_max = pools[i].concurrency ? pools[i].concurrency : OPAQUE_LEARNED_MAX;
+		settings.in_flight_max += pools[i].replica_count * (pools[i].is_opaque ? there_max : SEQUENCES_MAX);
 	}
 	random_secure(&settings.seed, sizeof(settings.seed));
 	enum error error = control_new(&settings, &control);
@@ -148,15 +155,19 @@ static enum error make_room(struct gateway *gateway)
 
 static enum error make_upstream_pools(struct gateway *gateway, struct services *services)
 {
-	const struct http_pool_settings settings = { .connect_ns = 2 * NS_PER_S,
-		                                         .idle_ns = UPSTREAM_IDLE_NS,
-		                                         .idle_max = UPSTREAM_IDLE_MAX };
-	services->replica_count = fleet_count(gateway->fleet);
-	services->replica_names = fleet_names(gateway->fleet);
+	struct fleet *fleet = gateway->fleet;
+	services->fleet = fleet;
+	services->replica_count = fleet_count(fleet);
+	services->replica_names = fleet_names(fleet);
 	services->replicas = calloc(services->replica_count, sizeof(*services->replicas));
 	enum error error = services->replicas ? OK : ERROR_MEMORY;
-	for (uint32_t i = 0; i < services->replica_count && !error; i++)
-		error = http_pool_new(services->loop, fleet_address(gateway->fleet, i), &settings, &services->replicas[i]);
+	for (uint32_t i = 0; i < services->replica_count && !error; i++) {
+		const struct pool_config *pool = &gateway->config->pools[fleet_pool(fleet, i)];
+		bool is_remote = config_pool_is_upstream(pool);
+		struct http_pool_settings settings = { .idle_ns = is_remote ? pool->upstream_keep_alive : UPSTREAM_IDLE_NS,
+			                                   .idle_max = UPSTREAM_IDLE_MAX };
+		error = http_pool_new(services->loop, &fleet_url(fleet, i)->address, &settings, &services->replicas[i]);
+	}
 	return error;
 }
 
@@ -304,6 +315,13 @@ static void free_names(const char **names, size_t count)
 	free(names);
 }
 
+/* Left by a worker that was killed. One in a URL is somebody else's. */
+static void remove_socket(const struct gateway *gateway, uint32_t replica)
+{
+	if (!config_pool_is_upstream(&gateway->config->pools[fleet_pool(gateway->fleet, replica)]))
+		unlink(fleet_url(gateway->fleet, replica)->address.path);
+}
+
 static void stop(struct gateway *gateway)
 {
 	for (unsigned i = 1; i < gateway->loop_count; i++) {
@@ -317,7 +335,7 @@ static void stop(struct gateway *gateway)
 		free_loop(&gateway->loops[i]);
 	http_server_free(&gateway->admin_server);
 	for (uint32_t i = 0; gateway->fleet && i < fleet_count(gateway->fleet); i++)
-		unlink(fleet_address(gateway->fleet, i)->path); /* left by a worker that was killed */
+		remove_socket(gateway, i);
 	fleet_free(&gateway->fleet);
 	desk_room_free(&gateway->room);
 	for (unsigned i = 0; i < gateway->loop_count; i++)

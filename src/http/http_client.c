@@ -16,8 +16,7 @@ struct http_call {
 	const struct http_call_events *events; /* NULL while idle */
 	void *owner;
 	struct timer timer; /* connecting, or idle in the pool */
-	struct span request_head;
-	struct span request_body;
+	struct http_request request;
 	struct bytes input;
 	size_t scanned;
 	struct http_chunked chunked;
@@ -88,7 +87,7 @@ static enum error open_connection(struct http_call *call)
 {
 	enum error error = stream_connect(call->pool->loop, &call->pool->address, &stream_events, call, &call->stream);
 	if (!error)
-		timer_start_after(&call->timer, call->pool->settings.connect_ns);
+		timer_start_after(&call->timer, call->request.connect_ns);
 	return error;
 }
 
@@ -108,8 +107,11 @@ static void fail(struct http_call *call, enum error why)
 
 static enum error send_request(struct http_call *call)
 {
-	struct span pieces[2] = { call->request_head, call->request_body };
-	return stream_write_spans(call->stream, pieces, 2);
+	const struct http_request *request = &call->request;
+	struct span pieces[1 + HTTP_REQUEST_PIECES_MAX] = { request->head };
+	for (unsigned i = 0; i < request->body_pieces; i++)
+		pieces[1 + i] = request->body[i];
+	return stream_write_spans(call->stream, pieces, 1 + request->body_pieces);
 }
 
 static void on_open(void *owner)
@@ -159,7 +161,7 @@ static bool read_head(struct http_call *call)
 {
 	size_t used = 0;
 	struct http_fault fault;
-	bool no_body = span_starts_with(call->request_head, SPAN("HEAD "));
+	bool no_body = span_starts_with(call->request.head, SPAN("HEAD "));
 	enum http_result result = http_parse_response(call->input.data, call->input.len, &http_limits_default,
 	                                              &call->scanned, no_body, &call->head, &used, &fault);
 	if (result == HTTP_MORE)
@@ -316,9 +318,10 @@ static struct http_call *take_idle(struct http_pool *pool)
 	return call;
 }
 
-enum error http_call_start(struct http_pool *pool, struct span head, struct span body,
+enum error http_call_start(struct http_pool *pool, const struct http_request *request,
                            const struct http_call_events *events, void *owner, struct http_call **out)
 {
+	MUST(request->body_pieces <= HTTP_REQUEST_PIECES_MAX);
 	struct http_call *call = take_idle(pool);
 	if (!call) {
 		call = calloc(1, sizeof(*call));
@@ -329,8 +332,7 @@ enum error http_call_start(struct http_pool *pool, struct span head, struct span
 	}
 	call->events = events;
 	call->owner = owner;
-	call->request_head = head;
-	call->request_body = body;
+	call->request = *request;
 	enum error error = call->is_open ? send_request(call) : open_connection(call);
 	if (error) {
 		free_call(call);

@@ -27,10 +27,19 @@ struct http_call_events {
 	void (*on_end)(void *owner, enum error why);
 };
 
-struct http_pool_settings {
+/* What to send: the head (request line, headers, empty line), then the body's pieces one after another. All of it is borrowed until on_head or
+ * on_end. */
+#define HTTP_REQUEST_PIECES_MAX 9
+struct http_request {
+	struct span head;
+	struct span body[HTTP_REQUEST_PIECES_MAX];
+	unsigned body_pieces;
 	int64_t connect_ns; /* for a connection to be up */
-	int64_t idle_ns;    /* a kept connection is closed after this; shorter than the server's own patience */
-	unsigned idle_max;  /* connections kept without a call */
+};
+
+struct http_pool_settings {
+	int64_t idle_ns;   /* a kept connection is closed after this; shorter than the server's own patience */
+	unsigned idle_max; /* connections kept without a call */
 };
 
 enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,
@@ -40,9 +49,9 @@ void http_pool_free(struct http_pool **pool);
 /* Closes the kept connections: the server behind the address was replaced. */
 void http_pool_forget_idle(struct http_pool *pool);
 
-/* Sends head (request line, headers, empty line) and body; both are borrowed until on_head or on_end. A kept connection that turns out to
- * be dead before any byte of an answer is replaced by a fresh one, once, silently. ERROR_MEMORY, ERROR_IO; then no callback follows. */
-enum error http_call_start(struct http_pool *pool, struct span head, struct span body,
+/* Sends a request. A kept connection that turns out to be dead before any byte of an answer is replaced by a fresh one, once, silently.
+ * ERROR_MEMORY, ERROR_IO; then no callback follows. */
+enum error http_call_start(struct http_pool *pool, const struct http_request *request,
                            const struct http_call_events *events, void *owner, struct http_call **out);
 /* Closes the connection now, which is how the other side learns it; no callback follows. Sets *call to NULL; NULL is fine. */
 void http_call_cancel(struct http_call **call);

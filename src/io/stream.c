@@ -12,7 +12,7 @@
 #include "base/macros.h"
 #include "io/loop_uv.h"
 
-#define SPANS_MAX 8
+#define SPANS_MAX 12
 
 struct stream {
 	union {

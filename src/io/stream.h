@@ -41,7 +41,7 @@ void stream_close(struct stream **stream);
 void stream_close_after_writing(struct stream **stream, int64_t linger_ns);
 /* Writes what the socket takes now and keeps a copy of the rest; not before on_open. ERROR_MEMORY, or the connection's error (on_close follows too). */
 enum error stream_write(struct stream *stream, const void *data, size_t len);
-/* Several pieces in one call; count at most 8. */
+/* Several pieces in one call; count at most 12. */
 enum error stream_write_spans(struct stream *stream, const struct span *pieces, size_t count);
 /* Bytes accepted by stream_write and not yet taken by the kernel. */
 size_t stream_queued_bytes(const struct stream *stream);

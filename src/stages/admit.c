@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "stages/attempt.h"
 #include "stages/desk.h"
 #include "stages/respond.h"
 #include "stages/services.h"
@@ -17,7 +18,7 @@ static uint32_t prompt_work(const struct request *request)
 static void ask(struct request *request)
 {
 	static const uint32_t anonymous_class = CLASS_STANDARD;
-	request->deadline_ns = clock_now_ns() + request->route->timeouts_first_token;
+	request->deadline_ns = attempt_deadline_ns(request, clock_now_ns());
 	request->order = (struct order){ .kind = ORDER_KINDS };
 	desk_add(request->services->desk, &(struct event){
 										  .kind = EVENT_ARRIVE,
@@ -27,6 +28,8 @@ static void ask(struct request *request)
 										  .prompt_tokens = prompt_work(request),
 										  .output_tokens = request->output_tokens_expected,
 										  .deadline_ns = request->deadline_ns,
+										  .is_repeat = request->is_repeat,
+										  .is_whole = attempt_is_whole(request),
 									  });
 }
 

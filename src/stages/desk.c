@@ -244,6 +244,13 @@ void desk_view_pool(struct desk_room *room, uint32_t pool, struct control_pool_v
 	pthread_mutex_unlock(&room->lock);
 }
 
+void desk_view_replica(struct desk_room *room, uint32_t replica, struct control_replica_view *out)
+{
+	pthread_mutex_lock(&room->lock);
+	control_view_replica(room->control, replica, out);
+	pthread_mutex_unlock(&room->lock);
+}
+
 uint32_t desk_tickets(struct desk_room *room)
 {
 	pthread_mutex_lock(&room->lock);

@@ -21,8 +21,9 @@ enum error desk_new(struct desk_room *room, struct services *services, struct de
 void desk_free(struct desk **desk);
 /* Notes an event for the end of this turn. */
 void desk_add(struct desk *desk, const struct event *event);
-/* A pool as control sees it. Any thread. */
+/* A pool, a replica as control sees it. Any thread. */
 void desk_view_pool(struct desk_room *room, uint32_t pool, struct control_pool_view *out);
+void desk_view_replica(struct desk_room *room, uint32_t replica, struct control_replica_view *out);
 /* Tickets in use. Any thread. */
 uint32_t desk_tickets(struct desk_room *room);
 

@@ -10,6 +10,13 @@
 #define MEMORY_WEIGHT_MIN 0.05
 #define OUTPUT_HIGH 0.9
 
+/* What ended in the middle of an answer, as the replica's doing. */
+static enum failure failure_of(const struct request *request)
+{
+	bool is_its_doing = request->outcome == OUTCOME_upstream_cut || request->outcome == OUTCOME_idle_timeout;
+	return is_its_doing ? FAILURE_CUT : FAILURE_NONE;
+}
+
 static void give_ticket_back(struct request *request)
 {
 	const struct upstream *upstream = &request->upstream;
@@ -25,6 +32,7 @@ static void give_ticket_back(struct request *request)
 				 .kind = kind,
 				 .request = request->ref,
 				 .ticket = request->ticket,
+				 .failure = kind == EVENT_FAILED ? failure_of(request) : FAILURE_NONE,
 				 .prompt_tokens = upstream->prompt_tokens > 0 ? (uint32_t)upstream->prompt_tokens : 0,
 				 .output_tokens = upstream->output_tokens > 0 ? (uint32_t)upstream->output_tokens : upstream->events,
 			 });
@@ -65,8 +73,8 @@ static void count(struct request *request, int64_t now_ns)
 	}
 	if (upstream->prompt_tokens >= 0) {
 		metric_add(metrics, METRIC_prompt_tokens_total, route, 0, upstream->prompt_tokens);
-		metric_add(metrics, METRIC_cached_tokens_total, route, 0, upstream->cached_tokens);
-		metric_add(metrics, METRIC_output_tokens_total, route, 0, upstream->output_tokens);
+		metric_add(metrics, METRIC_cached_tokens_total, route, 0, max_ll(upstream->cached_tokens, 0));
+		metric_add(metrics, METRIC_output_tokens_total, route, 0, max_ll(upstream->output_tokens, 0));
 	} else if (request->is_dispatched) {
 		metric_add(metrics, METRIC_usage_unknown_total, route, 0, 1);
 		metric_add(metrics, METRIC_output_tokens_total, route, 0, upstream->events);

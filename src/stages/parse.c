@@ -1,4 +1,5 @@
-/* JSON to what is asked. The body's bytes stay as they are: the engine reads the same ones with the same decoder. */
+/* JSON to what is asked. The body's bytes stay as they are. */
+#include "config/config_pool.h"
 #include "stages/respond.h"
 #include "stages/services.h"
 
@@ -18,14 +19,25 @@ static enum verdict list_models(struct request *request)
 	return verdict;
 }
 
+/* An engine of ours reads the body with the same decoder, and everything is checked here; another one has its own mind, and is sent what we don't know, too. */
+static bool is_passed_on(const struct request *request)
+{
+	const struct route_config *route = config_route(request->config, request->api.model);
+	return route && config_pool_is_upstream(config_pool(request->config, span_of(route->tiers.items[0])));
+}
+
 enum verdict stage_parse(struct request *request)
 {
 	if (request->endpoint == ENDPOINT_MODELS)
 		return list_models(request);
 	enum api_endpoint endpoint = endpoint_row(request->endpoint)->api;
+	struct api_request *api = &request->api;
 	struct api_fault fault = { 0 };
-	enum error error = api_request_parse(&request->api, endpoint, http_exchange_body(request->exchange),
-	                                     (unsigned)request->config->limits_json_depth, &request->arena, &fault);
+	enum error error = api_request_read(api, endpoint, http_exchange_body(request->exchange),
+	                                    (unsigned)request->config->limits_json_depth, &request->arena, &fault);
+	if (!error)
+		error = is_passed_on(request) ? api_request_pass_on(api, &request->arena, &fault)
+		                              : api_request_check(api, &request->arena, &fault);
 	if (error == ERROR_MEMORY)
 		return respond_outcome(request, OUTCOME_out_of_memory);
 	return error ? respond_fault(request, OUTCOME_invalid, &fault) : NEXT;

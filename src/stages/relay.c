@@ -8,6 +8,9 @@
 /* A client that takes nothing for so long has stalled. */
 #define CLIENT_STALL_NS (60 * NS_PER_S)
 
+/* The answer is complete; its connection is kept when the framing ends, too, within this. */
+#define FRAMING_END_NS NS_PER_S
+
 static enum verdict finish_stream(struct request *request)
 {
 	http_respond_finish(request->exchange);
@@ -54,6 +57,13 @@ static void hold_back(struct request *request)
 		http_call_resume(upstream->call);
 }
 
+static int64_t patience_ns(const struct request *request)
+{
+	if (request->is_paused)
+		return CLIENT_STALL_NS;
+	return request->upstream.is_done ? FRAMING_END_NS : request->route->timeouts_idle;
+}
+
 enum verdict stage_relay(struct request *request)
 {
 	struct upstream *upstream = &request->upstream;
@@ -61,14 +71,13 @@ enum verdict stage_relay(struct request *request)
 		respond_start_stream(request);
 		respond_stream(request, &upstream->out);
 	}
-	if (upstream->has_error_event)
+	if (upstream->has_error_event || upstream->is_broken)
 		return respond_outcome(request, OUTCOME_upstream_cut);
-	if (upstream->has_ended)
+	if (upstream->has_ended || (upstream->is_done && request->woken & WAKE_TIMEOUT))
 		return end_of_upstream(request);
 	if (request->woken & WAKE_TIMEOUT)
 		return out_of_time(request);
 	hold_back(request);
-	pipeline_wait_until(request,
-	                    clock_now_ns() + (request->is_paused ? CLIENT_STALL_NS : request->route->timeouts_idle));
+	pipeline_wait_until(request, clock_now_ns() + patience_ns(request));
 	return WAIT;
 }

@@ -21,7 +21,7 @@ static const char *const stage_names[] = {
 };
 
 static const char *const outcome_names[] = {
-#define OUTCOME(name, status, code, message) #name,
+#define OUTCOME(name, status, code, retry, message) #name,
 #include "stages/outcomes.def"
 #undef OUTCOME
 };

@@ -26,7 +26,7 @@ enum stage {
 };
 
 enum outcome {
-#define OUTCOME(name, status, code, message) OUTCOME_##name,
+#define OUTCOME(name, status, code, retry, message) OUTCOME_##name,
 #include "stages/outcomes.def"
 #undef OUTCOME
 	OUTCOME_COUNT
@@ -78,6 +78,7 @@ struct request {
 	uint32_t output_tokens_max;  /* 0 = not capped here */
 	uint32_t output_tokens_high; /* nine of ten of the route's answers are shorter */
 	uint32_t output_tokens_expected;
+	bool is_repeat; /* the client asks again what failed */
 
 	/* route */
 	const struct route_config *route;

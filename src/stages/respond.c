@@ -11,14 +11,17 @@
 /* Some clients sleep on any Retry-After, however long: past this they are told to leave it to their caller. */
 #define RETRY_MAX_NS (60 * NS_PER_S)
 
+enum retry { MAY, NEVER };
+
 struct outcome_row {
 	int status;
 	const char *code;
+	enum retry retry;
 	const char *message;
 };
 
 static const struct outcome_row outcome_rows[] = {
-#define OUTCOME(name, status, code, message) [OUTCOME_##name] = { status, code, message },
+#define OUTCOME(name, status, code, retry, message) [OUTCOME_##name] = { status, code, retry, message },
 #include "stages/outcomes.def"
 #undef OUTCOME
 };
@@ -125,17 +128,50 @@ static enum verdict settle(struct request *request, enum outcome outcome, const 
 	return ANSWERED;
 }
 
-enum verdict respond_fault(struct request *request, enum outcome outcome, const struct api_fault *fault)
+/* Some clients' SDKs try again by themselves after 408, 409, 429 and 5xx: where that helps nobody they are told. */
+static void write_retry(struct bytes *out, enum outcome outcome, int64_t wait_ns)
 {
-	struct bytes none = { 0 };
-	return settle(request, outcome, fault, &none);
+	if (wait_ns > 0)
+		bytes_printf(out, "retry-after: %lld\r\n", (long long)((wait_ns + NS_PER_S - 1) / NS_PER_S));
+	if (outcome_rows[outcome].retry == NEVER || wait_ns > RETRY_MAX_NS)
+		bytes_append_text(out, "x-should-retry: false\r\n");
 }
 
-enum verdict respond_outcome_text(struct request *request, enum outcome outcome, const char *message)
+static enum verdict settle_with_wait(struct request *request, enum outcome outcome, const struct api_fault *fault,
+                                     int64_t wait_ns)
+{
+	struct bytes extra = { 0 };
+	write_retry(&extra, outcome, wait_ns);
+	enum verdict verdict = settle(request, outcome, fault, &extra);
+	bytes_fini(&extra);
+	return verdict;
+}
+
+enum verdict respond_fault(struct request *request, enum outcome outcome, const struct api_fault *fault)
+{
+	return settle_with_wait(request, outcome, fault, 0);
+}
+
+static struct api_fault fault_of(enum outcome outcome, const char *message)
 {
 	const struct outcome_row *row = &outcome_rows[outcome];
 	struct api_fault fault = { .status = row->status, .type = api_error_type(row->status), .code = row->code };
 	snprintf(fault.message, sizeof(fault.message), "%s", message);
+	return fault;
+}
+
+enum verdict respond_failure(struct request *request, enum outcome outcome, const char *detail, int64_t wait_ns)
+{
+	char message[sizeof(((struct api_fault *)0)->message)];
+	const char *text = outcome_rows[outcome].message;
+	snprintf(message, sizeof(message), *detail ? "%s It said: %s" : "%s", text, detail);
+	struct api_fault fault = fault_of(outcome, message);
+	return settle_with_wait(request, outcome, &fault, wait_ns);
+}
+
+enum verdict respond_outcome_text(struct request *request, enum outcome outcome, const char *message)
+{
+	struct api_fault fault = fault_of(outcome, message);
 	return respond_fault(request, outcome, &fault);
 }
 
@@ -163,20 +199,9 @@ static enum outcome outcome_of(enum refusal refusal)
 enum verdict respond_refusal(struct request *request)
 {
 	const struct order *order = &request->order;
-	enum outcome outcome = outcome_of(order->refusal);
-	const struct outcome_row *row = &outcome_rows[outcome];
-	struct api_fault fault = { .status = row->status, .type = api_error_type(row->status), .code = row->code };
-	struct bytes extra = { 0 };
-	int64_t seconds = (order->retry_after_ns + NS_PER_S - 1) / NS_PER_S;
-	snprintf(fault.message, sizeof(fault.message), "%s", row->message);
-	bytes_printf(&extra, "retry-after: %lld\r\n", (long long)seconds);
-	if (order->retry_after_ns > RETRY_MAX_NS)
-		bytes_append_text(&extra, "x-should-retry: false\r\n");
 	trace_event(request->services->trace, request->trace, TRACE_REFUSED, clock_now_ns(), order->refusal,
 	            order->retry_after_ns / NS_PER_MS);
-	enum verdict verdict = settle(request, outcome, &fault, &extra);
-	bytes_fini(&extra);
-	return verdict;
+	return respond_failure(request, outcome_of(order->refusal), "", max_ll(order->retry_after_ns, 1));
 }
 
 enum verdict respond_body(struct request *request, enum outcome outcome, int status, const char *content_type,

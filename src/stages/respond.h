@@ -11,6 +11,8 @@ enum verdict respond_outcome(struct request *request, enum outcome outcome);
 enum verdict respond_outcome_text(struct request *request, enum outcome outcome, const char *message);
 /* With a whole fault; its status wins over the table's. */
 enum verdict respond_fault(struct request *request, enum outcome outcome, const struct api_fault *fault);
+/* With what the replica said (text, "" = nothing) behind the table's message, and Retry-After where wait_ns is over 0. */
+enum verdict respond_failure(struct request *request, enum outcome outcome, const char *detail, int64_t wait_ns);
 /* A refusal by control: Retry-After from the prediction. */
 enum verdict respond_refusal(struct request *request);
 /* A body of ours or of a replica. content_type: text. */

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "config/config.h"
+#include "fleet/fleet.h"
 #include "http/http_client.h"
 #include "http/http_server.h"
 #include "io/loop.h"
@@ -41,6 +42,7 @@ struct services {
 	struct trace *trace;
 	struct span secret; /* of the API keys' hashes; borrowed */
 	struct http_server *server;
+	const struct fleet *fleet;        /* only what never changes: names, URLs */
 	struct http_pool **replicas;      /* by replica number: this loop's connections */
 	const char *const *replica_names; /* by replica number */
 	uint32_t replica_count;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "config/config_pool.h"
 #include "stages/desk.h"
 #include "stages/pipeline.h"
 #include "stages/services.h"
@@ -12,8 +13,12 @@
 #define EVENT_BYTES_MAX (64 * 1024 * 1024)
 /* A refusal's body; more of it is not worth relaying. */
 #define REFUSAL_BYTES_MAX (64 * 1024)
+/* Events that may be held back until the first with content. */
+#define HELD_BYTES_MAX (1024 * 1024)
+#define WHOLE_BYTES_MAX (64 * 1024 * 1024)
 /* Control hears of progress every so many tokens. */
 #define PROGRESS_TOKENS 32
+#define RETRY_AFTER_MAX_S 86400
 
 void upstream_init(struct upstream *upstream)
 {
@@ -25,39 +30,29 @@ void upstream_fini(struct upstream *upstream)
 {
 	http_call_cancel(&upstream->call);
 	sse_fini(&upstream->sse);
+	json_fini(&upstream->json);
 	bytes_fini(&upstream->head);
+	bytes_fini(&upstream->splices);
 	bytes_fini(&upstream->out);
+	bytes_fini(&upstream->refusal);
 }
 
-/* ---- what the engine says ---- */
+void upstream_abandon(struct upstream *upstream)
+{
+	http_call_cancel(&upstream->call);
+	upstream->is_started = false;
+}
 
-static int64_t number_of(const struct json *json, const char *name)
+/* ---- for the dialects ---- */
+
+int64_t upstream_number(const struct json *json, uint32_t node, const char *name)
 {
 	int64_t value = -1;
-	uint32_t node = json_get(json, JSON_ROOT, name);
-	return node != JSON_NONE && json_int64(json, node, &value) == OK ? value : -1;
+	uint32_t member = json_get(json, node, name);
+	return member != JSON_NONE && json_int64(json, member, &value) == OK ? value : -1;
 }
 
-/* The engine's account of an answer: exact tokens, its own times. */
-static void take_account(struct upstream *upstream, struct span data)
-{
-	struct json json = { 0 };
-	if (json_parse(&json, data.at, data.len, 4, NULL) == OK) {
-		upstream->prompt_tokens = number_of(&json, "prompt_tokens");
-		upstream->cached_tokens = number_of(&json, "cached_tokens");
-		upstream->output_tokens = number_of(&json, "output_tokens");
-		upstream->engine = (struct trace_engine){
-			.known = true,
-			.tokenize_ns = number_of(&json, "tokenize_ns"),
-			.queue_ns = number_of(&json, "queue_ns"),
-			.prefill_ns = number_of(&json, "prefill_ns"),
-			.decode_ns = number_of(&json, "decode_ns"),
-		};
-	}
-	json_fini(&json);
-}
-
-static void note_first_token(struct request *request)
+void upstream_note_first_token(struct request *request)
 {
 	struct services *services = request->services;
 	if (request->upstream.has_first_token)
@@ -72,8 +67,10 @@ static void note_first_token(struct request *request)
 	         &(struct event){ .kind = EVENT_FIRST_TOKEN, .request = request->ref, .ticket = request->ticket });
 }
 
-static void note_progress(struct request *request)
+void upstream_note_content(struct request *request)
 {
+	upstream_note_first_token(request);
+	request->upstream.has_content = true;
 	if (++request->upstream.events % PROGRESS_TOKENS)
 		return;
 	desk_add(request->services->desk, &(struct event){
@@ -84,125 +81,177 @@ static void note_progress(struct request *request)
 									  });
 }
 
-/* Events of the hop stay here; everything else goes to the client byte for byte. */
-static void take_event(struct request *request, const struct sse_event *event)
+void upstream_note_error(struct request *request, struct span data)
 {
 	struct upstream *upstream = &request->upstream;
-	if (span_is(event->name, "penstock")) {
-		take_account(upstream, event->data);
-	} else if (span_is(event->name, "first_token")) {
-		note_first_token(request);
-	} else if (span_is(event->name, "answer")) {
-		bytes_append_span(&upstream->out, event->data);
-		upstream->has_content = true;
-		upstream->is_done = true;
-	} else if (event->is_comment) {
-		return;
-	} else if (span_starts_with(event->data, SPAN("{\"error\""))) {
-		upstream->has_error_event = true;
-	} else if (span_is(event->data, "[DONE]")) {
-		bytes_append_span(&upstream->out, event->raw);
-		upstream->is_done = true;
-	} else {
-		note_first_token(request);
-		note_progress(request);
-		upstream->has_content = true;
-		bytes_append_span(&upstream->out, event->raw);
-	}
+	upstream->has_error_event = true;
+	bytes_clear(&upstream->refusal);
+	bytes_append(&upstream->refusal, data.at, data.len < REFUSAL_BYTES_MAX ? data.len : REFUSAL_BYTES_MAX);
 }
 
 /* ---- the call ---- */
 
+/* Seconds; a date is not worth a parser: the engines send none. */
+static int64_t retry_after_ns(const struct http_head *head)
+{
+	uint64_t seconds = 0;
+	if (span_to_u64(http_header_value(head, "retry-after"), RETRY_AFTER_MAX_S, &seconds) != OK)
+		return 0;
+	return (int64_t)seconds * NS_PER_S;
+}
+
+static bool has_type(struct span value, struct span type)
+{
+	return value.len >= type.len && span_equal_nocase((struct span){ value.at, type.len }, type);
+}
+
 static void on_head(void *owner, const struct http_head *head)
 {
 	struct request *request = owner;
+	struct upstream *upstream = &request->upstream;
 	struct span type = http_header_value(head, "content-type");
-	request->upstream.status = head->status;
-	request->upstream.is_events = span_starts_with(type, SPAN("text/event-stream"));
+	struct span encoding = http_header_value(head, "content-encoding");
+	upstream->status = head->status;
+	upstream->is_events = has_type(type, SPAN("text/event-stream"));
+	bool is_whole = upstream->dialect->take_whole && !request->api.stream && has_type(type, SPAN("application/json"));
+	upstream->is_other = (!upstream->is_events && !is_whole) || (encoding.len && !span_is(encoding, "identity"));
+	upstream->retry_after_ns = retry_after_ns(head);
 	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_HEAD, clock_now_ns(), head->status, 0);
 }
 
 static void take_events(struct request *request, struct span data)
 {
 	struct upstream *upstream = &request->upstream;
-	while (data.len && !upstream->has_error_event) {
+	while (data.len && !upstream->has_error_event && !upstream->is_broken) {
 		bool complete = false;
 		struct sse_event event;
-		enum error error = sse_feed(&upstream->sse, &data.at, &data.len, &complete, &event);
-		if (error) {
-			upstream->error = error;
-			http_call_cancel(&upstream->call);
-			upstream->has_ended = true;
-			return;
-		}
-		if (complete)
-			take_event(request, &event);
+		if (sse_feed(&upstream->sse, &data.at, &data.len, &complete, &event) != OK)
+			upstream->is_broken = true;
+		else if (complete)
+			upstream->dialect->take_event(request, &event);
 	}
+	if (!upstream->has_first_token && upstream->out.len > HELD_BYTES_MAX)
+		upstream->is_broken = true;
 }
 
 static void on_body(void *owner, struct span data)
 {
 	struct request *request = owner;
 	struct upstream *upstream = &request->upstream;
-	if (upstream->is_events && upstream->status == 200)
+	bool is_answer = upstream->status == 200 && !upstream->is_other;
+	if (is_answer && upstream->is_events) {
 		take_events(request, data);
-	else if (upstream->out.len + data.len <= REFUSAL_BYTES_MAX)
+	} else if (is_answer) {
 		bytes_append_span(&upstream->out, data);
-	pipeline_wake(request, WAKE_READY);
+		upstream->is_broken |= upstream->out.len > WHOLE_BYTES_MAX || !bytes_ok(&upstream->out);
+	} else if (upstream->refusal.len + data.len <= REFUSAL_BYTES_MAX) {
+		bytes_append_span(&upstream->refusal, data);
+	}
+	/* A whole answer, or a refusal, is looked at when it has all come. */
+	if (upstream->is_events || upstream->is_broken)
+		pipeline_wake(request, WAKE_READY);
 }
 
 static void on_end(void *owner, enum error why)
 {
 	struct request *request = owner;
-	request->upstream.call = NULL;
-	request->upstream.has_ended = true;
-	request->upstream.error = why;
+	struct upstream *upstream = &request->upstream;
+	upstream->call = NULL;
+	upstream->has_ended = true;
+	upstream->error = why;
+	bool is_answer = why == OK && upstream->status == 200 && !upstream->is_other && !upstream->is_broken;
+	if (is_answer && upstream->is_events && upstream->dialect->take_end)
+		upstream->dialect->take_end(request);
+	if (is_answer && !upstream->is_events && upstream->dialect->take_whole)
+		upstream->dialect->take_whole(request);
 	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_END, clock_now_ns(), why, 0);
 	pipeline_wake(request, WAKE_READY);
 }
 
 static const struct http_call_events call_events = { .on_head = on_head, .on_body = on_body, .on_end = on_end };
 
-/* FNV-1a (Fowler, Noll, Vo) in the 31 bits that the header carries; 0 is those without a key. */
-static uint32_t name_salt(const char *name)
+/* ---- attempts ---- */
+
+static const struct dialect *dialect_of(const struct pool_config *pool)
 {
-	uint32_t hash = UINT32_C(2166136261);
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
-	hash &= INT32_MAX;
-	return hash ? hash : 1;
+	return config_pool_is_upstream(pool) ? &dialect_openai : &dialect_engine;
 }
 
-static void write_head(struct request *request, size_t body_len)
+static void forget_attempt(struct upstream *upstream)
 {
-	struct bytes *head = &request->upstream.head;
-	int64_t left_ns = max_ll(request->deadline_ns - clock_now_ns(), 0);
-	bytes_printf(head,
-	             "POST %s HTTP/1.1\r\nhost: engine\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
-	             "x-request-id: %.*s\r\ntraceparent: %.*s\r\nx-penstock-events: 1\r\nx-penstock-deadline-ms: %lld\r\n"
-	             "x-penstock-expected-tokens: %u\r\n",
-	             endpoint_row(request->endpoint)->path, body_len, (int)request->id.len, request->id.at,
-	             (int)request->traceparent.len, request->traceparent.at, (long long)(left_ns / NS_PER_MS),
-	             request->output_tokens_high);
-	/* Tenants share no prefixes: not even by their times could one tell what another asked. */
-	if (request->key)
-		bytes_printf(head, "x-penstock-class: %u\r\nx-penstock-cache-salt: %u\r\n", (unsigned)request->key->class,
-		             name_salt(request->key->name));
-	if (request->output_tokens_max)
-		bytes_printf(head, "x-penstock-max-output: %u\r\n", request->output_tokens_max);
-	if (request->route->shape_max_prompt)
-		bytes_printf(head, "x-penstock-max-prompt: %lld\r\n", (long long)request->route->shape_max_prompt);
-	bytes_append_text(head, "\r\n");
+	http_call_cancel(&upstream->call);
+	sse_fini(&upstream->sse);
+	bytes_clear(&upstream->head);
+	bytes_clear(&upstream->splices);
+	bytes_clear(&upstream->out);
+	bytes_clear(&upstream->refusal);
+	upstream->status = 0;
+	upstream->retry_after_ns = 0;
+	upstream->events = 0;
+	upstream->is_events = upstream->is_other = upstream->is_done = upstream->is_broken = false;
+	upstream->has_content = upstream->has_first_token = upstream->has_finish_reason = false;
+	upstream->has_error_event = upstream->has_ended = false;
+	upstream->error = OK;
+	upstream->prompt_tokens = upstream->cached_tokens = upstream->output_tokens = -1;
+	upstream->sent = (struct http_request){ 0 };
+	upstream->state = NULL;
 }
 
 enum error upstream_start(struct request *request)
 {
 	struct upstream *upstream = &request->upstream;
-	struct span body = http_exchange_body(request->exchange);
+	forget_attempt(upstream);
+	upstream->dialect = dialect_of(&request->config->pools[request->pool]);
 	upstream->is_started = true;
-	write_head(request, body.len);
-	if (!bytes_ok(&upstream->head))
+	upstream->attempts++;
+	upstream->dialect->write_request(request);
+	if (!bytes_ok(&upstream->head) || !bytes_ok(&upstream->splices))
 		return ERROR_MEMORY;
-	return http_call_start(request->services->replicas[request->replica], bytes_span(&upstream->head), body,
-	                       &call_events, request, &upstream->call);
+	upstream->sent.head = bytes_span(&upstream->head);
+	upstream->sent.connect_ns = request->route->timeouts_connect;
+	return http_call_start(request->services->replicas[request->replica], &upstream->sent, &call_events, request,
+	                       &upstream->call);
+}
+
+static enum failure failure_of_status(int status)
+{
+	if (status == 429)
+		return FAILURE_RATE;
+	if (status == 503 || status == 529)
+		return FAILURE_BUSY;
+	if (status == 504)
+		return FAILURE_SILENT;
+	/* 401 and 403 are about our key there, 3xx about our URL: neither is the client's doing. */
+	bool is_ours = status < 400 || status >= 500 || status == 401 || status == 403 || status == 407 || status == 408;
+	return is_ours ? FAILURE_SERVER : FAILURE_NONE;
+}
+
+static enum failure failure_of_end(enum error error)
+{
+	switch (error) {
+	case ERROR_REFUSED:
+	case ERROR_NOT_FOUND:
+	case ERROR_PERMISSION:
+	case ERROR_TIMEOUT: /* only connecting has a clock of its own */
+		return FAILURE_CONNECT;
+	case ERROR_SYNTAX:
+		return FAILURE_BROKEN;
+	default:
+		return FAILURE_RESET;
+	}
+}
+
+enum failure upstream_failure(const struct upstream *upstream)
+{
+	if (upstream->has_error_event)
+		return FAILURE_SERVER;
+	if (upstream->is_broken)
+		return FAILURE_BROKEN;
+	if (!upstream->has_ended)
+		return FAILURE_NONE;
+	if (upstream->error)
+		return failure_of_end(upstream->error);
+	if (upstream->status != 200)
+		return failure_of_status(upstream->status);
+	return upstream->is_other || !upstream->has_first_token ? FAILURE_BROKEN : FAILURE_NONE;
 }

@@ -16,6 +16,7 @@ struct row {
 	double maximum;
 	const char *harmless;
 	const char *instead;
+	bool hop;
 };
 
 static const struct row rows[] = {

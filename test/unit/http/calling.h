@@ -73,7 +73,7 @@ static inline void upstream_init(struct upstream *upstream, unsigned idle_max)
 {
 	static int number;
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	const struct http_pool_settings settings = { PATIENCE_NS, PATIENCE_NS, idle_max };
+	const struct http_pool_settings settings = { .idle_ns = PATIENCE_NS, .idle_max = idle_max };
 	*upstream = (struct upstream){ .address.kind = ADDRESS_UNIX, .loop = new_loop() };
 	snprintf(upstream->address.path, sizeof(upstream->address.path), "/tmp/penstock-upstream-%d-%d", (int)getpid(),
 	         number++);
@@ -114,8 +114,8 @@ static inline bool nobody_connects(struct upstream *upstream)
 static inline void call_start(struct upstream *upstream, const char *head, struct call *call)
 {
 	call->upstream = upstream;
-	ck_error_is(http_call_start(upstream->pool, span_of(head), (struct span){ 0 }, &call_events, call, &call->call),
-	            OK);
+	const struct http_request request = { .head = span_of(head), .connect_ns = PATIENCE_NS };
+	ck_error_is(http_call_start(upstream->pool, &request, &call_events, call, &call->call), OK);
 	ck_assert_ptr_nonnull(call->call);
 }
 

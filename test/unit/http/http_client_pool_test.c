@@ -192,7 +192,7 @@ START_TEST(idle_connections_time_out)
 {
 	struct upstream upstream;
 	struct peer peer = { .fd = -1 };
-	const struct http_pool_settings settings = { NS_PER_S, 2 * NS_PER_MS, 2 };
+	const struct http_pool_settings settings = { .idle_ns = 2 * NS_PER_MS, .idle_max = 2 };
 	upstream_init(&upstream, 1);
 	http_pool_free(&upstream.pool);
 	ck_error_is(http_pool_new(upstream.loop, &upstream.address, &settings, &upstream.pool), OK);
@@ -257,9 +257,11 @@ START_TEST(an_early_answer_costs_the_connection)
 	ck_assert(bytes_reserve(&body, 4 << 20));
 	memset(body.data, 'b', 4 << 20);
 	body.len = 4 << 20;
-	ck_error_is(http_call_start(upstream.pool, SPAN("POST /x HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n"),
-	                            bytes_span(&body), &call_events, &call, &call.call),
-	            OK);
+	const struct http_request request = { .head = SPAN("POST /x HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n"),
+		                                  .body = { bytes_span(&body) },
+		                                  .body_pieces = 1,
+		                                  .connect_ns = PATIENCE_NS };
+	ck_error_is(http_call_start(upstream.pool, &request, &call_events, &call, &call.call), OK);
 	struct peer peer = upstream_accept(&upstream);
 	run_turns(upstream.loop, 5);
 	peer_say(&peer, OK_TEXT);

@@ -138,9 +138,12 @@ START_TEST(a_large_body_goes_out_and_in)
 		body.data[i] = (char)('a' + i % 23);
 	body.len = 3 << 20;
 	call.upstream = &upstream;
-	ck_error_is(http_call_start(upstream.pool, SPAN("POST /x HTTP/1.1\r\nContent-Length: 3145728\r\n\r\n"),
-	                            bytes_span(&body), &call_events, &call, &call.call),
-	            OK);
+	const size_t half = body.len / 2;
+	const struct http_request request = { .head = SPAN("POST /x HTTP/1.1\r\nContent-Length: 3145728\r\n\r\n"),
+		                                  .body = { { body.data, half }, { body.data + half, body.len - half } },
+		                                  .body_pieces = 2,
+		                                  .connect_ns = PATIENCE_NS };
+	ck_error_is(http_call_start(upstream.pool, &request, &call_events, &call, &call.call), OK);
 	struct peer peer = upstream_accept(&upstream);
 	const size_t head_len = strlen("POST /x HTTP/1.1\r\nContent-Length: 3145728\r\n\r\n");
 	run_until(upstream.loop, peer_pull_some(&peer, 100000) == head_len + body.len);
@@ -273,7 +276,7 @@ START_TEST(connecting_takes_too_long)
 	struct loop *loop = new_loop();
 	struct http_pool *pool;
 	struct address address = { .kind = ADDRESS_TCP, .host = "127.0.0.1" };
-	const struct http_pool_settings settings = { 20 * NS_PER_MS, NS_PER_S, 1 };
+	const struct http_pool_settings settings = { .idle_ns = NS_PER_S, .idle_max = 1 };
 	const int listening = listen_tcp(AF_INET, &address.port);
 	ck_assert_int_eq(listen(listening, 0), 0);
 	const struct sockaddr_in name = { .sin_family = AF_INET,
@@ -286,7 +289,8 @@ START_TEST(connecting_takes_too_long)
 	}
 	struct call call = { 0 };
 	ck_error_is(http_pool_new(loop, &address, &settings, &pool), OK);
-	ck_error_is(http_call_start(pool, SPAN(HEAD_TEXT), (struct span){ 0 }, &call_events, &call, &call.call), OK);
+	const struct http_request request = { .head = SPAN(HEAD_TEXT), .connect_ns = 20 * NS_PER_MS };
+	ck_error_is(http_call_start(pool, &request, &call_events, &call, &call.call), OK);
 	run_until(loop, call.ends == 1);
 	ck_error_is(call.why, ERROR_TIMEOUT);
 	for (size_t i = 0; i < COUNT_OF(fillers); i++)

@@ -35,11 +35,12 @@ static const char *const pools[] = { "small" };
 static const char *const replicas[] = { "small-0", "small-1" };
 static const char *const stages[] = { "head", "relay" };
 static const char *const outcomes[] = { "ok", "refused", "failed" };
+static const char *const failures[] = { "none", "reset" };
 
 static const struct metric_values domains[DOMAIN_COUNT] = {
 	[DOMAIN_ROUTE] = { routes, COUNT_OF(routes) },       [DOMAIN_POOL] = { pools, COUNT_OF(pools) },
 	[DOMAIN_REPLICA] = { replicas, COUNT_OF(replicas) }, [DOMAIN_STAGE] = { stages, COUNT_OF(stages) },
-	[DOMAIN_OUTCOME] = { outcomes, COUNT_OF(outcomes) },
+	[DOMAIN_OUTCOME] = { outcomes, COUNT_OF(outcomes) }, [DOMAIN_FAILURE] = { failures, COUNT_OF(failures) },
 };
 
 static struct metrics *new_metrics(uint32_t shards)
