@@ -9,7 +9,7 @@
 #define RETRY_AFTER_MIN_NS NS_PER_S
 #define RETRY_AFTER_MAX_NS (300 * NS_PER_S)
 /* One that was tried before and finds no replica looks again after this. */
-#define RESTED_AGAIN_NS (20 * NS_PER_MS)
+#define RESTED_AGAIN_NS (10 * NS_PER_MS)
 
 /* ---- orders ---- */
 
@@ -310,8 +310,15 @@ static void dispatch(struct control *control, struct pool *pool)
 	struct heap_node *node;
 	while (has_room(control) && (node = heap_peek(&pool->queue))) {
 		struct ticket *ticket = container_of(node, struct ticket, queue);
-		struct replica *replica = choose_replica(control, pool, ticket);
-		if (!replica && ticket->attempts) {
+		bool may_go = ticket->attempts == 0 || retry_has_budget(control);
+		struct replica *replica = may_go ? choose_replica(control, pool, ticket) : NULL;
+		if (!replica && ticket->attempts == 0)
+			return;
+		if (!may_go && control->now_ns >= ticket->budget_until_ns) {
+			refuse_ticket(control, ticket, REFUSAL_ATTEMPTS);
+			continue;
+		}
+		if (!replica) {
 			/* It may not go where others may: it must not keep them waiting. */
 			heap_remove(&pool->queue, node);
 			ticket->state = TICKET_RESTING;
@@ -319,8 +326,6 @@ static void dispatch(struct control *control, struct pool *pool)
 			MUST(heap_push(&control->resting, &ticket->queue) == OK);
 			continue;
 		}
-		if (!replica)
-			return;
 		/* Work whose first token cannot be in time would only make the next one late, too. */
 		if (!is_idle_opaque(pool, replica) &&
 		    score_first_token(control, replica, ticket) > ticket->deadline_ns - control->now_ns) {

@@ -238,6 +238,12 @@ static void expire_at_deadline(struct control *control, struct ticket *ticket)
 	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
 }
 
+static void end_retrying(struct control *control, struct ticket *ticket)
+{
+	control->retrying -= ticket->is_retrying;
+	ticket->is_retrying = false;
+}
+
 void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica)
 {
 	struct pool *pool = &control->pools[ticket->pool];
@@ -249,14 +255,16 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 	link_to_replica(control, ticket, replica);
 	ticket->in_flight = replica->in_flight;
 	health_dispatched(&replica->health, control->now_ns);
+	ticket->is_retrying = ticket->attempts > 0;
+	control->retrying += ticket->is_retrying;
 	expire_at_deadline(control, ticket);
 }
 
 void ticket_rest(struct control *control, struct ticket *ticket, int64_t due_ns)
 {
 	unlink_from_replica(control, ticket);
-	if (ticket->attempts++ == 0)
-		control->retrying++;
+	end_retrying(control, ticket);
+	ticket->attempts++;
 	ticket->state = TICKET_RESTING;
 	link_to_queue(control, ticket);
 	ticket->queue.key = due_ns;
@@ -264,16 +272,10 @@ void ticket_rest(struct control *control, struct ticket *ticket, int64_t due_ns)
 	expire_at_deadline(control, ticket);
 }
 
-static void count_retried(struct control *control, const struct ticket *ticket)
-{
-	if (ticket->attempts && ticket->state != TICKET_STREAMING)
-		control->retrying--;
-}
-
 void ticket_stream(struct control *control, struct ticket *ticket)
 {
 	control->replicas[ticket->replica].prefill_tokens -= ticket->prompt_tokens;
-	count_retried(control, ticket);
+	end_retrying(control, ticket);
 	ticket->first_token_ns = control->now_ns;
 	ticket->state = TICKET_STREAMING;
 	heap_remove(&control->expiries, &ticket->expiry);
@@ -285,7 +287,7 @@ void ticket_release(struct control *control, struct ticket *ticket)
 	bool is_waiting = ticket->state != TICKET_DISPATCHED && ticket->state != TICKET_STREAMING;
 	heap_remove(&control->expiries, &ticket->expiry);
 	heap_remove(ticket->state == TICKET_RESTING ? &control->resting : &pool->queue, &ticket->queue);
-	count_retried(control, ticket);
+	end_retrying(control, ticket);
 	if (is_waiting)
 		unlink_from_queue(control, ticket);
 	else

@@ -1,7 +1,7 @@
 /* Attempts that fail before anything of their answer reached the client: what that says of the replica, and whether there is another one.
  *
- * A retry budget bounds all of them together (Envoy's idea, at half its default): requests between a failed attempt and their first token are at most a tenth
- * of those in the house, or three. A request has at most four attempts, two of them at the same replica; one that stayed silent, or refused by a quota, is not
+ * A retry budget bounds all of them together (Envoy's idea, at half its default): second attempts that wait for their first token are at most a tenth of the
+ * requests in the house, or three. What is over it waits its turn for a second, so that a burst that met one dead replica is not lost. A request has at most four attempts, two of them at the same replica; one that stayed silent, or refused by a quota, is not
  * asked again while there are others. */
 #include "base/clock.h"
 #include "base/macros.h"
@@ -9,6 +9,7 @@
 
 #define BUDGET_SHARE 10
 #define BUDGET_MIN 3
+#define BUDGET_WAIT_NS NS_PER_S
 /* Before the same replica is asked again: half of it, and up to as much more. */
 #define SAME_REPLICA_NS (100 * NS_PER_MS)
 
@@ -93,10 +94,8 @@ bool retry_allows(const struct ticket *ticket, uint32_t replica)
 	return there < ATTEMPTS_THERE_MAX;
 }
 
-static bool has_budget(const struct control *control, const struct ticket *ticket)
+bool retry_has_budget(const struct control *control)
 {
-	if (ticket->attempts) /* it has its place among them already */
-		return true;
 	return control->retrying < BUDGET_MIN || control->retrying < control->used / BUDGET_SHARE;
 }
 
@@ -124,7 +123,7 @@ void retry_or_refuse(struct control *control, struct ticket *ticket, const struc
 {
 	const struct pool *pool = &control->pools[ticket->pool];
 	replica_note_failure(control, ticket, event);
-	bool may_retry = ticket->attempts + 1 < ATTEMPTS_MAX && has_budget(control, ticket);
+	bool may_retry = ticket->attempts + 1 < ATTEMPTS_MAX;
 	/* A silent one has had its time; the others may have lost theirs by accident. A quota is not asked again before it says so. */
 	if (event->failure == FAILURE_SILENT)
 		ticket->is_barred |= 1U << ticket->attempts;
@@ -137,6 +136,7 @@ void retry_or_refuse(struct control *control, struct ticket *ticket, const struc
 		refuse_ticket(control, ticket, event->failure == FAILURE_SILENT ? REFUSAL_DEADLINE : REFUSAL_ATTEMPTS);
 		return;
 	}
+	ticket->budget_until_ns = due_ns + BUDGET_WAIT_NS;
 	ticket_rest(control, ticket, due_ns);
 }
 

@@ -55,6 +55,8 @@ struct ticket {
 	uint32_t attempts;            /* that failed */
 	uint32_t tried[ATTEMPTS_MAX]; /* where */
 	uint32_t is_barred;           /* bits: not there again */
+	bool is_retrying;             /* a second attempt is out: it counts in control.retrying */
+	int64_t budget_until_ns;      /* RESTING: the budget must have room for it by then */
 	/* Of the current attempt. */
 	int64_t dispatched_ns;
 	int64_t first_token_ns;
@@ -112,7 +114,7 @@ struct control {
 	uint32_t in_flight_max;
 	struct heap expiries;
 	struct heap resting;
-	uint32_t retrying; /* requests between a failed attempt and their first token */
+	uint32_t retrying; /* second attempts (and later ones) that wait for their first token */
 	struct random random;
 	/* Of the current step. */
 	int64_t now_ns;
@@ -146,6 +148,8 @@ uint64_t ticket_cells(const struct ticket *ticket);
 /* ---- control_retry.c: attempts that fail ---- */
 
 void retry_or_refuse(struct control *control, struct ticket *ticket, const struct event *event);
+/* Room for one more second attempt. */
+bool retry_has_budget(const struct control *control);
 /* Puts those whose rest is over back in their queues. */
 void retry_rested(struct control *control);
 /* Whether the ticket may still be sent there. */

@@ -81,3 +81,10 @@ enum verdict attempt_answer_failure(struct request *request)
 	int64_t wait_ns = max_ll(request->order.retry_after_ns, upstream->retry_after_ns);
 	return respond_failure(request, outcome_of(request), message, wait_ns);
 }
+
+enum verdict attempt_answer_cut(struct request *request)
+{
+	char message[TEXT_BYTES_MAX + 1];
+	take_message(bytes_span(&request->upstream.refusal), message, sizeof(message));
+	return respond_failure(request, OUTCOME_upstream_cut, message, 0);
+}

@@ -1,4 +1,4 @@
-/* How attempts end for the client: deadlines, and the answer when the last one has failed. Used by admit and forward. */
+/* How attempts end for the client: deadlines, and the answer when the last one has failed. Used by admit, forward and relay. */
 #ifndef PENSTOCK_STAGES_ATTEMPT_H
 #define PENSTOCK_STAGES_ATTEMPT_H
 
@@ -10,6 +10,8 @@ int64_t attempt_deadline_ns(const struct request *request, int64_t now_ns);
 bool attempt_is_whole(const struct request *request);
 /* The replica says that the request is at fault: its words, its status. */
 enum verdict attempt_answer_refusal(struct request *request);
+/* The answer had begun, and its replica says that it failed, or breaks off. */
+enum verdict attempt_answer_cut(struct request *request);
 /* No attempt is left: what the last one failed of. */
 enum verdict attempt_answer_failure(struct request *request);
 

@@ -1,5 +1,6 @@
 /* Streams tokens out, or hands over a whole answer. Reads the replica no faster than the client reads us. */
 #include "base/clock.h"
+#include "stages/attempt.h"
 #include "stages/respond.h"
 #include "stages/services.h"
 
@@ -72,7 +73,7 @@ enum verdict stage_relay(struct request *request)
 		respond_stream(request, &upstream->out);
 	}
 	if (upstream->has_error_event || upstream->is_broken)
-		return respond_outcome(request, OUTCOME_upstream_cut);
+		return attempt_answer_cut(request);
 	if (upstream->has_ended || (upstream->is_done && request->woken & WAKE_TIMEOUT))
 		return end_of_upstream(request);
 	if (request->woken & WAKE_TIMEOUT)

@@ -10,7 +10,8 @@
 #include "stages/pipeline.h"
 #include "stages/services.h"
 
-#define EVENT_BYTES_MAX (64 * 1024 * 1024)
+/* An answer may hold a picture or a sound; more in one event is no answer. */
+#define EVENT_BYTES_MAX (16 * 1024 * 1024)
 /* A refusal's body; more of it is not worth relaying. */
 #define REFUSAL_BYTES_MAX (64 * 1024)
 /* Events that may be held back until the first with content. */
