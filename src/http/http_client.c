@@ -86,9 +86,13 @@ static void end_call(struct http_call *call, enum error why)
 
 static enum error open_connection(struct http_call *call)
 {
-	enum error error = stream_connect(call->pool->loop, &call->pool->address, &stream_events, call, &call->stream);
+	const struct http_pool *pool = call->pool;
+	const struct stream_target target = { .address = &pool->address,
+		                                  .tls = pool->settings.tls,
+		                                  .allow_local = pool->settings.allow_local };
+	enum error error = stream_connect(pool->loop, &target, &stream_events, call, &call->stream);
 	if (!error)
-		timer_start_after(&call->timer, call->pool->settings.connect_ns);
+		timer_start_after(&call->timer, pool->settings.connect_ns);
 	return error;
 }
 

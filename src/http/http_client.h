@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "http/http_parse.h"
 #include "io/loop.h"
+#include "io/tls.h"
 
 struct http_pool;
 struct http_call;
@@ -28,9 +29,11 @@ struct http_call_events {
 };
 
 struct http_pool_settings {
-	int64_t connect_ns; /* for a connection to be up */
-	int64_t idle_ns;    /* a kept connection is closed after this; shorter than the server's own patience */
-	unsigned idle_max;  /* connections kept without a call */
+	int64_t connect_ns;   /* for a connection to be up, TLS included */
+	int64_t idle_ns;      /* a kept connection is closed after this; shorter than the server's own patience */
+	unsigned idle_max;    /* connections kept without a call */
+	struct tls_peer *tls; /* NULL: plain. Borrowed until http_pool_free; connections have references of their own */
+	bool allow_local;     /* the address may be a name that leads to this machine: see struct stream_target */
 };
 
 enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,

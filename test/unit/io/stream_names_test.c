@@ -43,7 +43,9 @@ START_TEST(the_address_that_answers_is_found)
 	uint16_t port = 0;
 	const int listening = listen_tcp(AF_INET, &port);
 	const struct address address = many(port);
-	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address, .allow_local = true }, &end_events,
+	                           &end, &end.stream),
+	            OK);
 	run_until(loop, end.opens + end.closes > 0);
 	ck_assert(end.opens == 1 && end.closes == 0);
 	struct peer peer = { .fd = accept(listening, NULL, NULL) };
@@ -65,7 +67,9 @@ START_TEST(none_answers)
 	uint16_t port = 0;
 	close(listen_tcp(AF_INET, &port));
 	const struct address address = many(port);
-	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address, .allow_local = true }, &end_events,
+	                           &end, &end.stream),
+	            OK);
 	run_until(loop, end.closes == 1);
 	run_turns(loop, 10);
 	ck_assert(end.opens == 0 && end.closes == 1);
@@ -84,7 +88,9 @@ START_TEST(closing_at_any_turn)
 	const struct address address = many(port);
 	for (int turns = 0; turns < 40; turns++) {
 		struct end end = { 0 };
-		ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+		ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address, .allow_local = true },
+		                           &end_events, &end, &end.stream),
+		            OK);
 		for (int turn = 0; turn < turns && !end.opens; turn++)
 			uv_run(&loop->uv, UV_RUN_ONCE);
 		end_close(&end);
