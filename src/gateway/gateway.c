@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/random.h"
+#include "gateway/certificate.h"
 #include "gateway/gateway_parts.h"
 #include "gateway/secret.h"
 #include "io/signals.h"
@@ -276,6 +277,8 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error && gateway->config->key_count)
 		error = secret_load(gateway->config->state, &gateway->secret, fault);
 	if (!error)
+		error = certificate_load(gateway->config, &gateway->tls, fault);
+	if (!error)
 		error = make_loops(gateway);
 	if (!error)
 		error = make_fleet(gateway);
@@ -328,6 +331,7 @@ static void stop(struct gateway *gateway)
 	free(gateway->request_tokens);
 	free(gateway->loops);
 	bytes_fini(&gateway->secret);
+	tls_context_unref(&gateway->tls);
 	if (gateway->record >= 0)
 		close(gateway->record);
 	if (*gateway->folder)
