@@ -101,7 +101,7 @@ static enum error load_certificate(struct tls_context *context, const char *path
 	if (error || SSL_CTX_use_certificate_chain_file(context->ssl, path) == 1)
 		return error;
 	bytes_printf(fault, "the certificate %s can't be used: %s (a PEM file is expected)", path,
-	             tls_error_text(ERR_peek_last_error()));
+	             tls_error_text(ERR_peek_error()));
 	return ERROR_SYNTAX;
 }
 
@@ -124,7 +124,7 @@ static enum error load_key(struct tls_context *context, const struct tls_server_
 		bytes_printf(fault, "the key %s does not belong to the certificate %s", settings->key, settings->certificate);
 	else
 		bytes_printf(fault, "the key %s can't be used: %s (a PEM file without a passphrase is expected)", settings->key,
-		             tls_error_text(ERR_peek_last_error()));
+		             tls_error_text(why));
 	return ERROR_SYNTAX;
 }
 
@@ -157,7 +157,7 @@ static enum error load_authorities(struct tls_context *context, const char *path
 		return error;
 	if (SSL_CTX_load_verify_file(context->ssl, path) != 1) {
 		bytes_printf(fault, "the list of authorities %s can't be used: %s (a PEM file is expected)", path,
-		             tls_error_text(ERR_peek_last_error()));
+		             tls_error_text(ERR_peek_error()));
 		return ERROR_SYNTAX;
 	}
 	/* Whoever names a certificate means it, whether it is an authority's or the server's own. */

@@ -8,6 +8,7 @@
 #include <netdb.h>
 
 #include "base/macros.h"
+#include "io/resolve_uv.h"
 
 /* Tried in this order; only the last has a listener. */
 static const char *const addresses[] = { "127.0.0.3", "127.0.0.2", "127.0.0.1" };
@@ -102,4 +103,58 @@ START_TEST(closing_at_any_turn)
 }
 END_TEST
 
-UNIT_MAIN("io/stream_names", the_address_that_answers_is_found, none_answers, closing_at_any_turn)
+/* The same name, that the config does not allow to lead here. */
+START_TEST(a_name_that_leads_to_this_machine_is_refused)
+{
+	struct loop *loop = new_loop();
+	uint16_t port = 0;
+	const int listening = listen_tcp(AF_INET, &port);
+	const struct address address = many(port);
+	for (int i = 0; i < 2; i++) {
+		struct end end = { 0 };
+		/* The second time the answer is there at once, and nothing can begin. */
+		enum error error =
+			stream_connect(loop, &(struct stream_target){ .address = &address }, &end_events, &end, &end.stream);
+		if (i == 0) {
+			ck_error_is(error, OK);
+			run_until(loop, end.closes == 1);
+			error = end.why;
+		}
+		ck_error_is(error, ERROR_ADDRESS_FORBIDDEN);
+		run_turns(loop, 5);
+		ck_assert_int_eq(end.opens, 0);
+		ck_assert_int_lt(accept(listening, NULL, NULL), 0);
+		end_close(&end);
+	}
+	close(listening);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(the_address_that_answered_comes_first_next_time)
+{
+	struct loop *loop = new_loop();
+	uint16_t port = 0;
+	const int listening = listen_tcp(AF_INET, &port);
+	const struct address address = many(port);
+	for (int i = 0; i < 2; i++) {
+		struct end end = { 0 };
+		ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address, .allow_local = true },
+		                           &end_events, &end, &end.stream),
+		            OK);
+		run_until(loop, end.opens == 1);
+		ck_assert_int_eq(end.closes, 0);
+		end_close(&end);
+		struct resolve_answer answer;
+		struct resolve_waiter waiter = { 0 };
+		ck_error_is(resolver_get(loop_resolver(loop), "many.test", loop_now_ns(loop), &waiter, &answer), OK);
+		ck_assert_uint_eq(answer.count, 3);
+		ck_assert_uint_eq(ntohl(answer.addresses[0].v4.sin_addr.s_addr), INADDR_LOOPBACK);
+	}
+	close(listening);
+	loop_free(&loop);
+}
+END_TEST
+
+UNIT_MAIN("io/stream_names", the_address_that_answers_is_found, none_answers, closing_at_any_turn,
+          a_name_that_leads_to_this_machine_is_refused, the_address_that_answered_comes_first_next_time)
