@@ -9,9 +9,13 @@
 
 #include "base/macros.h"
 #include "io/resolve_uv.h"
+#include "io/work.h"
 
 /* Tried in this order; only the last has a listener. */
 static const char *const addresses[] = { "127.0.0.3", "127.0.0.2", "127.0.0.1" };
+
+/* Lookups of slow names end when a byte comes here. */
+static int gate[2];
 
 typedef int lookup(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
                    struct addrinfo **restrict out);
@@ -20,6 +24,9 @@ int getaddrinfo(const char *restrict name, const char *restrict service, const s
                 struct addrinfo **restrict out)
 {
 	lookup *real = (lookup *)(uintptr_t)dlsym(RTLD_NEXT, "getaddrinfo");
+	char byte;
+	if (name != NULL && strncmp(name, "slow", 4) == 0)
+		return read(gate[0], &byte, 1) == 1 ? EAI_AGAIN : EAI_SYSTEM;
 	if (name == NULL || strcmp(name, "many.test") != 0)
 		return real(name, service, hints, out);
 	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
@@ -156,5 +163,46 @@ START_TEST(the_address_that_answered_comes_first_next_time)
 }
 END_TEST
 
+static void set_flag(void *argument)
+{
+	*(bool *)argument = true;
+}
+
+static void do_nothing(void *argument)
+{
+	(void)argument;
+}
+
+/* More names that take for ever than libuv has threads; those who wait leave, or hear of it at last. */
+START_TEST(slow_lookups_hold_up_no_other_work)
+{
+	struct loop *loop = new_loop();
+	struct end ends[8] = { 0 };
+	bool is_done = false;
+	ck_assert_int_eq(pipe2(gate, O_CLOEXEC), 0);
+	for (int i = 0; i < 8; i++) {
+		struct address address = { .kind = ADDRESS_TCP, .port = 1 };
+		snprintf(address.host, sizeof(address.host), "slow-%d.test", i / 2);
+		ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address }, &end_events, &ends[i],
+		                           &ends[i].stream),
+		            OK);
+	}
+	ck_error_is(work_start(loop, do_nothing, set_flag, &is_done), OK);
+	run_until(loop, is_done);
+	end_close(&ends[0]);
+	ck_assert_int_eq(write(gate[1], "1234", 4), 4);
+	for (int i = 1; i < 8; i++) {
+		run_until(loop, ends[i].closes == 1);
+		ck_error_is(ends[i].why, ERROR_NOT_FOUND);
+		end_close(&ends[i]);
+	}
+	ck_assert_int_eq(ends[0].closes, 0);
+	loop_free(&loop);
+	close(gate[0]);
+	close(gate[1]);
+}
+END_TEST
+
 UNIT_MAIN("io/stream_names", the_address_that_answers_is_found, none_answers, closing_at_any_turn,
-          a_name_that_leads_to_this_machine_is_refused, the_address_that_answered_comes_first_next_time)
+          a_name_that_leads_to_this_machine_is_refused, the_address_that_answered_comes_first_next_time,
+          slow_lookups_hold_up_no_other_work)
