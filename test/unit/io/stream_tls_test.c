@@ -250,6 +250,60 @@ START_TEST(a_server_that_ends_in_the_handshake)
 }
 END_TEST
 
+/* Somebody on the way: hands on what came, at most so much at once, and may change it. */
+static void hand_on(int from, int to, size_t most, char change)
+{
+	char data[256];
+	const ssize_t len = recv(from, data, most < sizeof(data) ? most : sizeof(data), MSG_DONTWAIT);
+	if (len <= 0)
+		return;
+	data[len - 1] ^= change;
+	ck_assert_int_eq(send(to, data, (size_t)len, MSG_NOSIGNAL), len);
+}
+
+START_TEST(records_in_pieces_and_a_forged_one)
+{
+	for (size_t most = 1; most < 300; most += 83) {
+		struct tls_world world;
+		struct end client = { 0 }, server = { 0 };
+		struct peer middle;
+		int near = -1, other;
+		world_init(&world, "server.test");
+		const struct stream_target target = { .address = &world.address, .tls = world.peer };
+		ck_error_is(stream_connect(world.loop, &target, &end_events, &client, &client.stream), OK);
+		run_until(world.loop, (near = accept4(world.listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+		peer_pair(&middle, &other);
+		ck_error_is(stream_adopt(world.loop, other, world.server, &end_events, &server, &server.stream), OK);
+		bool is_asked = false;
+		while (client.got.len < 4) {
+			run_turns(world.loop, 1);
+			hand_on(near, middle.fd, most, 0);
+			hand_on(middle.fd, near, most, 0);
+			if (client.opens && !is_asked)
+				ck_error_is(stream_write(client.stream, "ping", 4), OK);
+			is_asked = client.opens;
+			if (server.got.len == 4 && server.reads == 1)
+				ck_error_is(stream_write(server.stream, "pong", 4), OK);
+			server.reads += server.got.len == 4;
+			ck_assert(client.closes == 0 && server.closes == 0);
+		}
+		ck_span_is(bytes_span(&client.got), "pong");
+		ck_error_is(stream_write(server.stream, "forged", 6), OK);
+		while (!client.closes) {
+			run_turns(world.loop, 1);
+			hand_on(middle.fd, near, 256, 1);
+		}
+		ck_error_is(client.why, ERROR_TLS);
+		ck_span_is(bytes_span(&client.got), "pong");
+		end_close(&client);
+		end_close(&server);
+		peer_close(&middle);
+		close(near);
+		world_fini(&world);
+	}
+}
+END_TEST
+
 /* In the handshake and after it, either side. */
 START_TEST(closing_at_any_turn)
 {
@@ -296,4 +350,5 @@ END_TEST
 
 UNIT_MAIN("io/stream_tls", a_megabyte_each_way_with_pauses, nothing_is_read_while_paused,
           an_end_in_order_is_told_from_a_cut, a_long_answer_goes_out_after_the_close, who_speaks_no_tls_is_cut,
-          a_handshake_has_its_time, a_server_that_ends_in_the_handshake, closing_at_any_turn, closing_inside_on_read)
+          a_handshake_has_its_time, a_server_that_ends_in_the_handshake, records_in_pieces_and_a_forged_one,
+          closing_at_any_turn, closing_inside_on_read)
