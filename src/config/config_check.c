@@ -49,6 +49,16 @@ static void check_addresses(const struct config *config, const struct config_nod
 	}
 }
 
+static void check_tls(const struct config *config, const struct config_node *root, struct config_faults *faults)
+{
+	const bool has_certificate = *config->tls_certificate != '\0';
+	if (has_certificate == (*config->tls_key != '\0'))
+		return;
+	config_fault(faults, place_or_start(config_tree_get(root, "tls")), "tls",
+	             "%s is missing: a certificate and its key go together",
+	             has_certificate ? "tls.key" : "tls.certificate");
+}
+
 static bool is_hash(const char *hash)
 {
 	const size_t prefix = strlen(HASH_PREFIX);
@@ -198,6 +208,7 @@ void config_check(const struct config *config, const struct config_node *root, s
 		return;
 	check_addresses(config, root, "listen", &config->listen, faults);
 	check_addresses(config, root, "admin", &config->admin, faults);
+	check_tls(config, root, faults);
 	check_keys(config, root, faults);
 	check_pools(config, root, faults);
 	check_routes(config, root, faults);

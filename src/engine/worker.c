@@ -170,7 +170,7 @@ static void *open_engine(void *argument)
 
 static void on_accepted(void *owner, int fd)
 {
-	http_server_adopt(((struct worker *)owner)->server, fd);
+	http_server_adopt(((struct worker *)owner)->server, fd, NULL);
 }
 
 /* Terminals and service managers signal the gateway's whole group at once, while answers may still be finished: a worker that has a gateway ends
@@ -218,7 +218,7 @@ static enum error start(struct worker *worker, const struct worker_options *opti
 	if (!error)
 		error = signals_catch(worker->loop, SIGINT, on_signal, worker);
 	if (!error && options->exits_with_parent)
-		error = stream_adopt(worker->loop, STDIN_FILENO, &parent_events, worker, parent);
+		error = stream_adopt(worker->loop, STDIN_FILENO, NULL, &parent_events, worker, parent);
 	return error;
 }
 

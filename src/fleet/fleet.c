@@ -77,8 +77,39 @@ static enum error make_replica(struct fleet *fleet, uint32_t index, uint32_t poo
 	return replica_init_process(replica, folder);
 }
 
+static enum error make_context(const struct pool_config *pool, struct tls_context **out, struct bytes *fault)
+{
+	bool needs_one = false;
+	for (size_t i = 0; i < pool->upstream_urls.count; i++) {
+		struct url url;
+		needs_one |= url_parse(span_of(pool->upstream_urls.items[i]), &url) == OK && url.is_tls;
+	}
+	return needs_one ? tls_context_new_client(pool->upstream_ca, out, fault) : OK;
+}
+
+/* A peer for each loop and replica: sessions are resumed there. */
+enum error replica_connect(const struct replica *replica, struct loop *loop, struct http_pool_settings *settings,
+                           struct http_pool **out)
+{
+	const struct pool_config *pool = replica_config(replica);
+	struct tls_context *context = replica->fleet->tls[replica->pool];
+	settings->tls = NULL;
+	settings->allow_local = !config_pool_is_upstream(pool) || pool->upstream_allow_local;
+	enum error error = replica->url.is_tls ? tls_peer_new(context, replica->url.address.host, &settings->tls) : OK;
+	if (!error)
+		error = http_pool_new(loop, &replica->url.address, settings, out);
+	tls_peer_unref(&settings->tls);
+	return error;
+}
+
+enum error fleet_connect(const struct fleet *fleet, uint32_t replica, struct loop *loop,
+                         struct http_pool_settings *settings, struct http_pool **out)
+{
+	return replica_connect(&fleet->replicas[replica], loop, settings, out);
+}
+
 enum error fleet_new(struct loop *loop, struct config *config, const char *folder, const char *program,
-                     const struct fleet_events *events, void *owner, struct fleet **out)
+                     const struct fleet_events *events, void *owner, struct fleet **out, struct bytes *fault)
 {
 	struct fleet *fleet = calloc(1, sizeof(*fleet));
 	if (!fleet)
@@ -94,7 +125,10 @@ enum error fleet_new(struct loop *loop, struct config *config, const char *folde
 		fleet->count += config_pool_replicas(&config->pools[i]);
 	fleet->replicas = calloc(fleet->count, sizeof(*fleet->replicas));
 	fleet->names = calloc(fleet->count, sizeof(*fleet->names));
-	enum error error = fleet->replicas && fleet->names && fleet->program ? OK : ERROR_MEMORY;
+	fleet->tls = calloc(config->pool_count, sizeof(struct tls_context *));
+	enum error error = fleet->replicas && fleet->names && fleet->program && fleet->tls ? OK : ERROR_MEMORY;
+	for (size_t i = 0; i < config->pool_count && !error; i++)
+		error = make_context(&config->pools[i], &fleet->tls[i], fault);
 	uint32_t index = 0;
 	for (uint32_t pool = 0; pool < config->pool_count && !error; pool++) {
 		for (uint32_t number = 0; number < config_pool_replicas(&config->pools[pool]) && !error; number++)
@@ -156,6 +190,9 @@ void fleet_free(struct fleet **fleet_slot)
 		bytes_fini(&replica->answer);
 		free((char *)(uintptr_t)fleet->names[i]);
 	}
+	for (size_t i = 0; fleet->tls && i < fleet->config->pool_count; i++)
+		tls_context_unref(&fleet->tls[i]);
+	free(fleet->tls);
 	free(fleet->replicas);
 	free(fleet->names);
 	free(fleet->program);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/url.h"
 #include "config/config.h"
+#include "http/http_client.h"
 #include "io/loop.h"
 
 struct fleet;
@@ -25,9 +26,9 @@ struct fleet_events {
 };
 
 /* Makes the replicas of every pool, numbered through in the config's order; starts nothing yet. folder: where their sockets
- * go, it must exist; program: what to start. Both copied. */
+ * go, it must exist; program: what to start. Both copied. Where an upstream.ca can't be used, a sentence is appended to *fault. */
 enum error fleet_new(struct loop *loop, struct config *config, const char *folder, const char *program,
-                     const struct fleet_events *events, void *owner, struct fleet **out);
+                     const struct fleet_events *events, void *owner, struct fleet **out, struct bytes *fault);
 enum error fleet_start(struct fleet *fleet);
 /* Asks every worker to end and calls stopped(owner) when all have; those that don't are killed after two seconds. */
 void fleet_stop(struct fleet *fleet, void (*stopped)(void *owner));
@@ -40,6 +41,9 @@ const char *const *fleet_names(const struct fleet *fleet);
 uint32_t fleet_pool(const struct fleet *fleet, uint32_t replica);
 /* Where it listens; constant. */
 const struct url *fleet_url(const struct fleet *fleet, uint32_t replica);
+/* A loop's own connections to it; while the loop does not run, or on its thread. settings: idle_ns and idle_max; the rest is filled in here. */
+enum error fleet_connect(const struct fleet *fleet, uint32_t replica, struct loop *loop,
+                         struct http_pool_settings *settings, struct http_pool **out);
 /* The last report. Any thread. */
 void fleet_load(struct fleet *fleet, uint32_t replica, struct load_report *out);
 /* Times its process ended without being asked to. Any thread. */

@@ -9,6 +9,7 @@
 #include "fleet/fleet.h"
 #include "http/http_client.h"
 #include "http/sse.h"
+#include "io/tls.h"
 #include "io/process.h"
 
 struct replica {
@@ -43,6 +44,7 @@ struct fleet {
 	const struct fleet_events *events;
 	void *owner;
 	char *program;
+	struct tls_context **tls; /* by pool; NULL: none of its URLs is https */
 	struct replica *replicas;
 	const char **names;
 	uint32_t count;
@@ -64,6 +66,10 @@ void replica_publish(struct replica *replica, const struct load_report *report);
 void replica_publish_state(struct replica *replica, enum engine_state state);
 /* Calls fleet->stopped when no process is left. */
 void fleet_tell_stopped(struct fleet *fleet);
+
+/* Connections of `loop` to the replica. */
+enum error replica_connect(const struct replica *replica, struct loop *loop, struct http_pool_settings *settings,
+                           struct http_pool **out);
 
 /* ---- fleet_process.c ---- */
 

@@ -169,5 +169,5 @@ enum error replica_init_process(struct replica *replica, const char *folder)
 	timer_init(&replica->retry, replica->fleet->loop, on_retry);
 	timer_init(&replica->deadline, replica->fleet->loop, on_start_deadline);
 	sse_init(&replica->sse, EVENT_BYTES_MAX);
-	return http_pool_new(replica->fleet->loop, address, &settings, &replica->connection);
+	return replica_connect(replica, replica->fleet->loop, &settings, &replica->connection);
 }

@@ -150,11 +150,11 @@ static void on_silence(struct timer *timer)
 
 enum error replica_init_remote(struct replica *replica, const char *url)
 {
-	const struct http_pool_settings settings = { .idle_ns = IDLE_NS, .idle_max = 1 };
+	struct http_pool_settings settings = { .idle_ns = IDLE_NS, .idle_max = 1 };
 	timer_init(&replica->retry, replica->fleet->loop, on_ask);
 	timer_init(&replica->deadline, replica->fleet->loop, on_silence);
 	enum error error = url_parse(span_of(url), &replica->url);
-	return error ? error : http_pool_new(replica->fleet->loop, &replica->url.address, &settings, &replica->connection);
+	return error ? error : replica_connect(replica, replica->fleet->loop, &settings, &replica->connection);
 }
 
 void replica_start_remote(struct replica *replica)

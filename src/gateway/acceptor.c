@@ -11,13 +11,15 @@
 
 struct handed_socket {
 	struct http_server *server;
+	struct tls_context *tls; /* a reference; NULL: plain */
 	int fd;
 };
 
 static void adopt(void *argument)
 {
 	struct handed_socket *handed = argument;
-	http_server_adopt(handed->server, handed->fd);
+	http_server_adopt(handed->server, handed->fd, handed->tls);
+	tls_context_unref(&handed->tls);
 	free(handed);
 }
 
@@ -66,39 +68,56 @@ static void on_accept_again(struct timer *timer)
 		listener_resume(gateway->listeners[i]);
 }
 
-static void on_accepted(void *owner, int fd)
+static void hand_over(struct worker_loop *loop, int fd, struct tls_context *tls)
 {
-	struct gateway *gateway = owner;
+	struct handed_socket *handed = malloc(sizeof(*handed));
+	if (handed)
+		*handed = (struct handed_socket){ loop->services.server, tls ? tls_context_ref(tls) : NULL, fd };
+	if (handed && loop_post(loop->services.loop, adopt, handed) == OK)
+		return;
+	if (handed)
+		tls_context_unref(&handed->tls);
+	free(handed);
+	close(fd);
+}
+
+static void place(struct gateway *gateway, int fd, struct tls_context *tls)
+{
 	struct worker_loop *loop = least_busy(gateway);
-	if (loop == &gateway->loops[0]) {
-		http_server_adopt(loop->services.server, fd);
-	} else {
-		struct handed_socket *handed = malloc(sizeof(*handed));
-		if (handed)
-			*handed = (struct handed_socket){ loop->services.server, fd };
-		if (!handed || loop_post(loop->services.loop, adopt, handed) != OK) {
-			free(handed);
-			close(fd);
-		}
-	}
+	if (loop == &gateway->loops[0])
+		http_server_adopt(loop->services.server, fd, tls);
+	else
+		hand_over(loop, fd, tls);
 	if (is_full(gateway))
 		pause_accepting(gateway);
 }
 
-static void on_admin_accepted(void *owner, int fd)
+static void on_accepted(void *owner, int fd)
 {
-	http_server_adopt(((struct gateway *)owner)->admin_server, fd);
+	place(owner, fd, NULL);
 }
 
-static enum error open_all(struct gateway *gateway, const struct string_list *addresses, listener_accepted *accepted,
-                           struct listener **listeners, size_t *count, struct bytes *fault)
+static void on_tls_accepted(void *owner, int fd)
+{
+	place(owner, fd, ((struct gateway *)owner)->tls);
+}
+
+static void on_admin_accepted(void *owner, int fd)
+{
+	http_server_adopt(((struct gateway *)owner)->admin_server, fd, NULL);
+}
+
+/* on_tcp: who takes connections of the addresses that are not sockets in the file system. */
+static enum error open_all(struct gateway *gateway, const struct string_list *addresses, listener_accepted *on_unix,
+                           listener_accepted *on_tcp, struct listener **listeners, size_t *count, struct bytes *fault)
 {
 	for (size_t i = 0; i < addresses->count; i++) {
 		struct address address;
 		enum error error =
 			*count == LISTENERS_MAX ? ERROR_LIMIT : address_parse(span_of(addresses->items[i]), &address);
 		if (!error)
-			error = listener_open(gateway->loops[0].services.loop, &address, accepted, gateway, &listeners[*count]);
+			error = listener_open(gateway->loops[0].services.loop, &address,
+			                      address.kind == ADDRESS_UNIX ? on_unix : on_tcp, gateway, &listeners[*count]);
 		if (error) {
 			bytes_printf(fault, "can't listen on %s: %s", addresses->items[i], error_text(error));
 			return error;
@@ -112,11 +131,12 @@ enum error acceptor_open(struct gateway *gateway, struct bytes *fault)
 {
 	const struct config *config = gateway->config;
 	timer_init(&gateway->accept, gateway->loops[0].services.loop, on_accept_again);
-	enum error error = open_all(gateway, &config->admin, on_admin_accepted, gateway->admin_listeners,
+	enum error error = open_all(gateway, &config->admin, on_admin_accepted, on_admin_accepted, gateway->admin_listeners,
 	                            &gateway->admin_listener_count, fault);
 	if (error)
 		return error;
-	return open_all(gateway, &config->listen, on_accepted, gateway->listeners, &gateway->listener_count, fault);
+	return open_all(gateway, &config->listen, on_accepted, gateway->tls ? on_tls_accepted : on_accepted,
+	                gateway->listeners, &gateway->listener_count, fault);
 }
 
 void acceptor_close(struct gateway *gateway, bool with_admin)

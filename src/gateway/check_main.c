@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "gateway/certificate.h"
 #include "observe/metrics.h"
 
 static const char usage[] = "Usage: penstock check FILE\n"
@@ -32,6 +33,16 @@ static int write_reference(const char *page)
 	return 0;
 }
 
+static enum error check_certificate(const char *path, const struct config *config, struct bytes *faults)
+{
+	struct tls_context *tls;
+	bytes_printf(faults, "%s: tls: ", path);
+	enum error error = certificate_load(config, &tls, faults);
+	bytes_append_byte(faults, '\n');
+	tls_context_unref(&tls);
+	return error;
+}
+
 int check_main(int count, char **arguments)
 {
 	if (count == 2 && strcmp(arguments[1], "--help") == 0) {
@@ -47,6 +58,8 @@ int check_main(int count, char **arguments)
 	struct config *config = NULL;
 	struct bytes faults = { 0 };
 	enum error error = config_load(arguments[1], &config, &faults);
+	if (!error)
+		error = check_certificate(arguments[1], config, &faults);
 	if (error)
 		fputs(faults.len ? bytes_text(&faults) : error_text(error), stderr);
 	else

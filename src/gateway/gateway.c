@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "base/random.h"
 #include "config/config_pool.h"
+#include "gateway/certificate.h"
 #include "gateway/gateway_parts.h"
 #include "gateway/secret.h"
 #include "io/signals.h"
@@ -166,7 +167,7 @@ static enum error make_upstream_pools(struct gateway *gateway, struct services *
 		bool is_remote = config_pool_is_upstream(pool);
 		struct http_pool_settings settings = { .idle_ns = is_remote ? pool->upstream_keep_alive : UPSTREAM_IDLE_NS,
 			                                   .idle_max = UPSTREAM_IDLE_MAX };
-		error = http_pool_new(services->loop, &fleet_url(fleet, i)->address, &settings, &services->replicas[i]);
+		error = fleet_connect(fleet, i, services->loop, &settings, &services->replicas[i]);
 	}
 	return error;
 }
@@ -256,7 +257,7 @@ static enum error make_loops(struct gateway *gateway)
 	return error;
 }
 
-static enum error make_fleet(struct gateway *gateway)
+static enum error make_fleet(struct gateway *gateway, struct bytes *fault)
 {
 	char program[PATH_MAX];
 	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -267,7 +268,7 @@ static enum error make_fleet(struct gateway *gateway)
 	if (!mkdtemp(gateway->folder))
 		return error_from_errno(errno);
 	return fleet_new(gateway->loops[0].services.loop, gateway->config, gateway->folder, program, &fleet_events, gateway,
-	                 &gateway->fleet);
+	                 &gateway->fleet, fault);
 }
 
 static enum error open_record(struct gateway *gateway, struct bytes *fault)
@@ -287,9 +288,11 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error && gateway->config->key_count)
 		error = secret_load(gateway->config->state, &gateway->secret, fault);
 	if (!error)
+		error = certificate_load(gateway->config, &gateway->tls, fault);
+	if (!error)
 		error = make_loops(gateway);
 	if (!error)
-		error = make_fleet(gateway);
+		error = make_fleet(gateway, fault);
 	if (!error)
 		error = make_tables(gateway);
 	if (!error)
@@ -346,6 +349,7 @@ static void stop(struct gateway *gateway)
 	free(gateway->request_tokens);
 	free(gateway->loops);
 	bytes_fini(&gateway->secret);
+	tls_context_unref(&gateway->tls);
 	if (gateway->record >= 0)
 		close(gateway->record);
 	if (*gateway->folder)

@@ -12,6 +12,7 @@
 #include "http/http_server.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/tls.h"
 #include "observe/metrics.h"
 #include "observe/trace.h"
 #include "stages/desk.h"
@@ -49,8 +50,9 @@ struct gateway {
 	struct listener *admin_listeners[LISTENERS_MAX];
 	size_t admin_listener_count;
 	struct http_server *admin_server;
-	struct timer drain;  /* the end of patience */
-	struct timer accept; /* accepting again after the limit was reached */
+	struct tls_context *tls; /* what new connections over TCP are shown; a reference; NULL: plain. Loop 0's */
+	struct timer drain;      /* the end of patience */
+	struct timer accept;     /* accepting again after the limit was reached */
 	bool is_accepting_paused;
 	bool announced; /* "ready" was printed */
 	bool draining;

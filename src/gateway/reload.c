@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "config/config_pool.h"
+#include "gateway/certificate.h"
 #include "gateway/gateway_parts.h"
 
 static bool same_list(const struct string_list *a, const struct string_list *b)
@@ -47,6 +48,8 @@ static const char *fixed_difference(const struct config *a, const struct config 
 		return "state";
 	if ((a->key_count == 0) != (b->key_count == 0))
 		return "keys (from none to some, or back)"; /* their secret is read at the start */
+	if ((*a->tls_certificate == '\0') != (*b->tls_certificate == '\0'))
+		return "tls (from none to some, or back)";
 	if (!same_pools(a, b))
 		return "pools";
 	return same_routes(a, b) ? NULL : "routes (their names or order)";
@@ -94,6 +97,7 @@ static void log_faults(struct bytes *faults)
 void reload(struct gateway *gateway)
 {
 	struct config *config = NULL;
+	struct tls_context *tls = NULL;
 	struct bytes faults = { 0 };
 	const char *fixed = NULL;
 	enum error error = config_load(gateway->options->config_path, &config, &faults);
@@ -102,6 +106,8 @@ void reload(struct gateway *gateway)
 	if (fixed)
 		bytes_printf(&faults, "%s: '%s' can't change while running; restart to change it",
 		             gateway->options->config_path, fixed);
+	else if (!error)
+		error = certificate_load(config, &tls, &faults);
 	if (error || fixed) {
 		log_faults(&faults);
 		log_line(LOG_ERROR, "the config was not reloaded; the old one stays");
@@ -110,6 +116,9 @@ void reload(struct gateway *gateway)
 	} else {
 		config_unref(&gateway->config);
 		gateway->config = config;
+		/* Connections keep the certificate that they began with. */
+		tls_context_unref(&gateway->tls);
+		gateway->tls = tls;
 		hand_out(gateway);
 		log_set_level((enum log_level)config->log_level);
 		metric_add(gateway->main_shard, METRIC_config_reloads_total, 0, 0, 1);

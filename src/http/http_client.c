@@ -85,7 +85,11 @@ static void end_call(struct http_call *call, enum error why)
 
 static enum error open_connection(struct http_call *call)
 {
-	enum error error = stream_connect(call->pool->loop, &call->pool->address, &stream_events, call, &call->stream);
+	const struct http_pool *pool = call->pool;
+	const struct stream_target target = { .address = &pool->address,
+		                                  .tls = pool->settings.tls,
+		                                  .allow_local = pool->settings.allow_local };
+	enum error error = stream_connect(pool->loop, &target, &stream_events, call, &call->stream);
 	if (!error)
 		timer_start_after(&call->timer, call->request.connect_ns);
 	return error;
@@ -283,6 +287,8 @@ enum error http_pool_new(struct loop *loop, const struct address *address, const
 	if (!pool)
 		return ERROR_MEMORY;
 	*pool = (struct http_pool){ .loop = loop, .address = *address, .settings = *settings };
+	if (settings->tls)
+		tls_peer_ref(settings->tls);
 	*out = pool;
 	return OK;
 }
@@ -301,6 +307,7 @@ void http_pool_free(struct http_pool **pool)
 	if (!*pool)
 		return;
 	http_pool_forget_idle(*pool);
+	tls_peer_unref(&(*pool)->settings.tls);
 	free(*pool);
 	*pool = NULL;
 }

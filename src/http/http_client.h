@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "http/http_parse.h"
 #include "io/loop.h"
+#include "io/tls.h"
 
 struct http_pool;
 struct http_call;
@@ -34,12 +35,14 @@ struct http_request {
 	struct span head;
 	struct span body[HTTP_REQUEST_PIECES_MAX];
 	unsigned body_pieces;
-	int64_t connect_ns; /* for a connection to be up */
+	int64_t connect_ns; /* for a connection to be up, TLS included */
 };
 
 struct http_pool_settings {
-	int64_t idle_ns;   /* a kept connection is closed after this; shorter than the server's own patience */
-	unsigned idle_max; /* connections kept without a call */
+	int64_t idle_ns;      /* a kept connection is closed after this; shorter than the server's own patience */
+	unsigned idle_max;    /* connections kept without a call */
+	struct tls_peer *tls; /* NULL: plain. The pool takes a reference */
+	bool allow_local;     /* the address may be a name that leads to this machine: see struct stream_target */
 };
 
 enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,
@@ -50,7 +53,7 @@ void http_pool_free(struct http_pool **pool);
 void http_pool_forget_idle(struct http_pool *pool);
 
 /* Sends a request. A kept connection that turns out to be dead before any byte of an answer is replaced by a fresh one, once, silently.
- * ERROR_MEMORY, ERROR_IO; then no callback follows. */
+ * An error (memory, or why the connection can't even be tried): then no callback follows. */
 enum error http_call_start(struct http_pool *pool, const struct http_request *request,
                            const struct http_call_events *events, void *owner, struct http_call **out);
 /* Closes the connection now, which is how the other side learns it; no callback follows. Sets *call to NULL; NULL is fine. */

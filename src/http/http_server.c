@@ -226,6 +226,7 @@ static void on_timer(struct timer *timer)
 	} else if (stream_queued_bytes(exchange->stream)) {
 		timer_start_after(timer, exchange->server->settings.idle_ns); /* the last answer is still on its way */
 	} else {
+		stream_close_after_writing(&exchange->stream, 0); /* in order: nothing is cut short */
 		unlink_and_free(exchange);
 	}
 }
@@ -253,8 +254,9 @@ static void close_idle(struct http_server *server)
 		next = exchange->next;
 		if (exchange->owner || exchange->is_processing)
 			continue;
-		if (exchange->stream && stream_queued_bytes(exchange->stream))
-			stream_close_after_writing(&exchange->stream, LINGER_WRITING_NS);
+		if (exchange->stream)
+			stream_close_after_writing(&exchange->stream,
+			                           stream_queued_bytes(exchange->stream) ? LINGER_WRITING_NS : 0);
 		unlink_and_free(exchange);
 	}
 }
@@ -281,11 +283,11 @@ unsigned http_server_connections(const struct http_server *server)
 	return server->connections;
 }
 
-void http_server_adopt(struct http_server *server, int fd)
+void http_server_adopt(struct http_server *server, int fd, const struct tls_context *tls)
 {
 	struct http_exchange *exchange = calloc(1, sizeof(*exchange));
 	struct stream *stream = NULL;
-	if (stream_adopt(server->loop, fd, &stream_events, exchange, &stream) != OK || !exchange) {
+	if (stream_adopt(server->loop, fd, tls, &stream_events, exchange, &stream) != OK || !exchange) {
 		stream_close(&stream);
 		free(exchange);
 		return;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "http/http_parse.h"
 #include "io/loop.h"
+#include "io/tls.h"
 
 struct http_server;
 struct http_exchange;
@@ -43,8 +44,8 @@ enum error http_server_new(struct loop *loop, const struct http_server_settings 
                            const struct http_server_events *events, void *context, struct http_server **out);
 /* Closes idle connections; those with an exchange must have been ended. Sets *server to NULL. */
 void http_server_free(struct http_server **server);
-/* Takes a connected socket (owned from here). */
-void http_server_adopt(struct http_server *server, int fd);
+/* Takes a connected socket (owned from here). tls: what to show its client, borrowed for the call; NULL: plain HTTP. */
+void http_server_adopt(struct http_server *server, int fd, const struct tls_context *tls);
 /* From now on every response says "connection: close", and idle connections end. */
 void http_server_drain(struct http_server *server);
 /* Connections open now. */

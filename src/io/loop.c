@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "io/loop_uv.h"
+#include "io/resolve_uv.h"
 
 /* What a stopped loop still gives answers that are on their way. */
 #define LAST_BYTES_NS (10 * NS_PER_S)
@@ -150,6 +151,7 @@ void loop_free(struct loop **loop_slot)
 		return;
 	*loop_slot = NULL;
 	uv_walk(&loop->uv, close_handle, NULL);
+	loop_cancel_lookups(loop);
 	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
 		;
 	MUST(uv_loop_close(&loop->uv) == 0);
@@ -158,6 +160,8 @@ void loop_free(struct loop **loop_slot)
 		loop->first = posted->next;
 		free(posted);
 	}
+	resolver_free(&loop->resolver);
+	bytes_fini(&loop->ciphertext);
 	heap_fini(&loop->timers);
 	uv_mutex_destroy(&loop->lock);
 	free(loop);

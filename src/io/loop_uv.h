@@ -4,11 +4,14 @@
 
 #include <uv.h>
 
+#include "base/bytes.h"
 #include "io/loop.h"
 
 #define LOOP_READ_BYTES (64 * 1024)
 
+struct lookup;
 struct posted;
+struct resolver;
 
 /* A handle that nobody outside io/ can close any more (a released process, a stream that lingers) has one of these as its data, so that
  * loop_free can. */
@@ -30,8 +33,11 @@ struct loop {
 	bool stopping;   /* loop thread only; so the next two */
 	unsigned unsent; /* streams that were let go with bytes still queued */
 	struct timer patience;
-	uv_mutex_t lock;      /* guards the three below */
-	struct posted *first; /* owned list */
+	struct resolver *resolver; /* owned; NULL until a name is connected to */
+	struct lookup *lookups;    /* owned list: under way */
+	struct bytes ciphertext;   /* what a TLS stream has to send; empty between calls */
+	uv_mutex_t lock;           /* guards the three below */
+	struct posted *first;      /* owned list */
 	struct posted *last;
 	bool stop_wanted;
 	char read_buffer[LOOP_READ_BYTES]; /* every read lands here first; consumed before the callback returns */

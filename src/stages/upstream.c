@@ -210,8 +210,10 @@ enum error upstream_start(struct request *request)
 		return ERROR_MEMORY;
 	upstream->sent.head = bytes_span(&upstream->head);
 	upstream->sent.connect_ns = request->route->timeouts_connect;
-	return http_call_start(request->services->replicas[request->replica], &upstream->sent, &call_events, request,
-	                       &upstream->call);
+	upstream->error = http_call_start(request->services->replicas[request->replica], &upstream->sent, &call_events,
+	                                  request, &upstream->call);
+	upstream->has_ended = upstream->error != OK; /* a name without an address, say: as if the connection had failed */
+	return OK;
 }
 
 static enum failure failure_of_status(int status)
@@ -233,6 +235,8 @@ static enum failure failure_of_end(enum error error)
 	case ERROR_REFUSED:
 	case ERROR_NOT_FOUND:
 	case ERROR_PERMISSION:
+	case ERROR_TLS:
+	case ERROR_ADDRESS_FORBIDDEN:
 	case ERROR_TIMEOUT: /* only connecting has a clock of its own */
 		return FAILURE_CONNECT;
 	case ERROR_SYNTAX:

@@ -71,7 +71,7 @@ struct upstream {
 void upstream_init(struct upstream *upstream);
 /* Cancels what still runs and frees everything. */
 void upstream_fini(struct upstream *upstream);
-/* Begins an attempt at the request's replica; from then on the request is woken (WAKE_READY) whenever something has changed. */
+/* Begins an attempt at the request's replica; from then on the request is woken (WAKE_READY) whenever something has changed. ERROR_MEMORY. */
 enum error upstream_start(struct request *request);
 /* Ends the current attempt; what it said stays to be looked at until the next one. */
 void upstream_abandon(struct upstream *upstream);

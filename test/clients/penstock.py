@@ -72,7 +72,7 @@ class Penstock:
             stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **(environment or {})})
         self.port = self.admin_port = None
         line = self._first_line(ready_s)
-        if not line.startswith("ready: http://"):
+        if not line.startswith(("ready: http://", "ready: https://")):
             raise RuntimeError(f"penstock did not become ready: {line!r}\n{self.log_text()}")
         self.port = int(line.split(",")[0].rsplit(":", 1)[1])
         self.admin_port = int(line.split()[-1].rsplit(":", 1)[1])

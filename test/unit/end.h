@@ -61,7 +61,7 @@ static inline void adopt_pair(struct loop *loop, struct end *end, struct peer *p
 	int other;
 	*end = (struct end){ 0 };
 	peer_pair(peer, &other);
-	ck_error_is(stream_adopt(loop, other, &end_events, end, &end->stream), OK);
+	ck_error_is(stream_adopt(loop, other, NULL, &end_events, end, &end->stream), OK);
 }
 
 static inline void adopt_pair_tcp(struct loop *loop, struct end *end, struct peer *peer)
@@ -69,7 +69,7 @@ static inline void adopt_pair_tcp(struct loop *loop, struct end *end, struct pee
 	int other;
 	*end = (struct end){ 0 };
 	peer_pair_tcp(peer, &other);
-	ck_error_is(stream_adopt(loop, other, &end_events, end, &end->stream), OK);
+	ck_error_is(stream_adopt(loop, other, NULL, &end_events, end, &end->stream), OK);
 }
 
 #endif

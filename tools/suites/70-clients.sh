@@ -96,6 +96,8 @@ build_or_fail clients build-tsan -Dtests=true -Dtest_hooks=true -Db_sanitize=thr
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 counted 'lifecycle, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/lifecycle.py
 counted 'lifecycle, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/lifecycle.py
+counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/tls.py
+counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 
 if [[ -f $model ]]; then

@@ -33,6 +33,9 @@ static const struct {
 	  "t:1:26: pools.small.engine.modle: unknown key (did you mean model?)\n"
 	  "t:1:25: pools.small: engine.model is missing: a known model (smollm2-135m-instruct) or the path of a GGUF "
 	  "file; or upstream.urls, for engines that run elsewhere\n" },
+	/* keys that go together */
+	{ "tls: {certificate: a.pem}" REST, "t:1:6: tls: tls.key is missing: a certificate and its key go together\n" },
+	{ "tls:\n  key: a.key" REST, "t:2:3: tls: tls.certificate is missing: a certificate and its key go together\n" },
 	/* kinds of nodes */
 	{ "loops: [1]" REST, "t:1:8: loops: must be one value, not a list\n" },
 	{ "loops: {a: 1}" REST, "t:1:8: loops: must be one value, not a mapping\n" },

@@ -151,14 +151,14 @@ static inline void visitor(struct service *service, struct peer *peer)
 {
 	int other;
 	peer_pair(peer, &other);
-	http_server_adopt(service->server, other);
+	http_server_adopt(service->server, other, NULL);
 }
 
 static inline void visitor_tcp(struct service *service, struct peer *peer)
 {
 	int other;
 	peer_pair_tcp(peer, &other);
-	http_server_adopt(service->server, other);
+	http_server_adopt(service->server, other, NULL);
 }
 
 /* A response as a client reads it. */

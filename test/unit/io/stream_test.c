@@ -131,11 +131,11 @@ START_TEST(only_sockets_and_pipes_are_adopted)
 	struct loop *loop = new_loop();
 	struct end end = { 0 };
 	const int null = open("/dev/null", O_RDONLY);
-	ck_error_is(stream_adopt(loop, null, &end_events, &end, &end.stream), ERROR_UNSUPPORTED);
+	ck_error_is(stream_adopt(loop, null, NULL, &end_events, &end, &end.stream), ERROR_UNSUPPORTED);
 	ck_assert(fcntl(null, F_GETFD) < 0 && errno == EBADF);
 	int pipes[2];
 	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
-	ck_error_is(stream_adopt(loop, pipes[0], &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_adopt(loop, pipes[0], NULL, &end_events, &end, &end.stream), OK);
 	ck_assert_int_eq(write(pipes[1], "pipe", 4), 4);
 	close(pipes[1]);
 	run_until(loop, end.closes == 1);
@@ -150,7 +150,8 @@ static void check_connect(const struct address *address, int listening)
 	struct loop *loop = new_loop();
 	struct end end = { 0 };
 	struct peer peer = { .fd = -1 };
-	ck_error_is(stream_connect(loop, address, &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_connect(loop, &(struct stream_target){ .address = address }, &end_events, &end, &end.stream),
+	            OK);
 	ck_assert_int_eq(end.opens, 0);
 	run_until(loop, end.opens == 1);
 	peer.fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -201,7 +202,8 @@ static enum error connect_error(const struct address *address)
 {
 	struct loop *loop = new_loop();
 	struct end end = { 0 };
-	enum error error = stream_connect(loop, address, &end_events, &end, &end.stream);
+	enum error error =
+		stream_connect(loop, &(struct stream_target){ .address = address }, &end_events, &end, &end.stream);
 	if (error == OK) {
 		run_until(loop, end.closes == 1);
 		run_turns(loop, 10);
@@ -234,17 +236,20 @@ START_TEST(closing_while_it_connects)
 	struct end end = { 0 };
 	struct address address = { .kind = ADDRESS_TCP, .host = "127.0.0.1" };
 	const int listening = listen_tcp(AF_INET, &address.port);
-	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address }, &end_events, &end, &end.stream),
+	            OK);
 	stream_close(&end.stream);
 	snprintf(address.host, sizeof(address.host), "localhost");
 	for (int turns = 0; turns < 6; turns++) {
-		ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+		ck_error_is(
+			stream_connect(loop, &(struct stream_target){ .address = &address }, &end_events, &end, &end.stream), OK);
 		run_turns(loop, turns);
 		stream_close(&end.stream);
 		stream_close(&end.stream);
 	}
 	/* The lookups are still under way here. */
-	ck_error_is(stream_connect(loop, &address, &end_events, &end, &end.stream), OK);
+	ck_error_is(stream_connect(loop, &(struct stream_target){ .address = &address }, &end_events, &end, &end.stream),
+	            OK);
 	stream_close(&end.stream);
 	loop_free(&loop);
 	ck_assert_int_eq(end.closes, 0);
