@@ -216,6 +216,14 @@ uint32_t fleet_pool(const struct fleet *fleet, uint32_t replica)
 	return fleet->replicas[replica].pool;
 }
 
+uint32_t fleet_first(const struct fleet *fleet, uint32_t pool)
+{
+	uint32_t first = 0;
+	while (first < fleet->count && fleet->replicas[first].pool < pool)
+		first++;
+	return first;
+}
+
 const struct url *fleet_url(const struct fleet *fleet, uint32_t replica)
 {
 	return &fleet->replicas[replica].url;

@@ -39,6 +39,8 @@ uint32_t fleet_count(const struct fleet *fleet);
 const char *const *fleet_names(const struct fleet *fleet);
 /* Index of the replica's pool in the config. */
 uint32_t fleet_pool(const struct fleet *fleet, uint32_t replica);
+/* The pool's first replica; constant. */
+uint32_t fleet_first(const struct fleet *fleet, uint32_t pool);
 /* Where it listens; constant. */
 const struct url *fleet_url(const struct fleet *fleet, uint32_t replica);
 /* A loop's own connections to it; while the loop does not run, or on its thread. settings: idle_ns and idle_max; the rest is filled in here. */

@@ -186,6 +186,7 @@ static enum error fill_loop(struct gateway *gateway, unsigned index)
 	services->request_tokens = gateway->request_tokens;
 	services->secret = bytes_span(&gateway->secret);
 	services->metrics = metrics_shard(gateway->metrics, index);
+	services->affinity = gateway->affinity;
 	services->memory = calloc(config->route_count, sizeof(*services->memory));
 	enum error error = services->memory ? OK : ERROR_MEMORY;
 	if (!error)
@@ -296,6 +297,8 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error)
 		error = make_tables(gateway);
 	if (!error)
+		error = affinity_new(&gateway->affinity);
+	if (!error)
 		error = make_room(gateway);
 	for (unsigned i = 0; i < gateway->loop_count && !error; i++)
 		error = fill_loop(gateway, i);
@@ -341,6 +344,7 @@ static void stop(struct gateway *gateway)
 		remove_socket(gateway, i);
 	fleet_free(&gateway->fleet);
 	desk_room_free(&gateway->room);
+	affinity_free(&gateway->affinity);
 	for (unsigned i = 0; i < gateway->loop_count; i++)
 		loop_free(&gateway->loops[i].services.loop);
 	free_names(gateway->route_names, gateway->config->route_count + 1);

@@ -15,6 +15,7 @@
 #include "io/tls.h"
 #include "observe/metrics.h"
 #include "observe/trace.h"
+#include "stages/affinity.h"
 #include "stages/desk.h"
 #include "stages/services.h"
 
@@ -41,6 +42,7 @@ struct gateway {
 	const char **route_names;         /* the metrics' route domain: "-" and the config's */
 	const char **pool_names;
 	_Atomic uint32_t *request_tokens; /* by pool; from the engines' reports */
+	struct affinity *affinity;
 	struct desk_room *room;
 	struct fleet *fleet;
 	struct bytes secret;

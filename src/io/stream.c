@@ -7,12 +7,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/macros.h"
 #include "io/stream_parts.h"
 
+/* Silence after which a TCP peer counts as gone. */
+#define VANISHED_S 30
 #define SPANS_MAX 12
 
 struct queued_write {
@@ -132,6 +136,18 @@ struct stream *stream_new(struct loop *loop, bool is_unix, const struct stream_e
 	return stream;
 }
 
+/* Nagle would hold tokens back. A side that vanished (no FIN, no RST) shows only in what it no longer acknowledges: bytes of ours, or, where we have none
+ * to send, probes. Keep-alive alone is not enough while bytes are on their way. */
+void stream_set_tcp_options(struct stream *stream)
+{
+	const unsigned vanished_ms = VANISHED_S * 1000;
+	uv_os_fd_t fd;
+	uv_tcp_nodelay(&stream->uv.tcp, 1);
+	uv_tcp_keepalive(&stream->uv.tcp, 1, VANISHED_S / 2);
+	if (uv_fileno(&stream->uv.handle, &fd) == 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &vanished_ms, sizeof(vanished_ms));
+}
+
 enum error stream_adopt(struct loop *loop, int fd, const struct tls_context *tls, const struct stream_events *events,
                         void *owner, struct stream **out)
 {
@@ -156,7 +172,7 @@ enum error stream_adopt(struct loop *loop, int fd, const struct tls_context *tls
 		return loop_error(status);
 	}
 	if (!is_unix)
-		uv_tcp_nodelay(&stream->uv.tcp, 1);
+		stream_set_tcp_options(stream);
 	enum error error = tls ? stream_tls_new_server(stream, tls) : OK;
 	if (!error)
 		error = stream_start_reading(stream);

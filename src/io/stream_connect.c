@@ -60,7 +60,7 @@ static void on_connected(uv_connect_t *request, int status)
 		return;
 	}
 	if (connecting->address.kind == ADDRESS_TCP)
-		uv_tcp_nodelay(&stream->uv.tcp, 1);
+		stream_set_tcp_options(stream);
 	stream_connecting_free(&stream->connecting);
 	enum error error = stream_start_reading(stream);
 	if (!error && stream->tls)

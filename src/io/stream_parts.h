@@ -38,6 +38,8 @@ struct stream {
 extern const struct loop_orphan stream_orphan;
 /* NULL: out of memory. */
 struct stream *stream_new(struct loop *loop, bool is_unix, const struct stream_events *events, void *owner);
+/* Of a TCP connection that is up. */
+void stream_set_tcp_options(struct stream *stream);
 enum error stream_start_reading(struct stream *stream);
 /* Past TLS, as the bytes are. */
 enum error stream_write_to_socket(struct stream *stream, const struct span *pieces, size_t count);

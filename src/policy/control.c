@@ -239,8 +239,7 @@ static void take_event(struct control *control, const struct event *event)
 static int64_t score_first_token(const struct control *control, const struct replica *replica,
                                  const struct ticket *ticket)
 {
-	bool is_known = ticket->known_replica && &control->replicas[ticket->known_replica - 1] == replica;
-	uint32_t cached = is_known ? (uint32_t)min_ll(ticket->known_tokens, ticket->prompt_tokens) : 0;
+	uint32_t cached = ticket_known_tokens(control, ticket, (uint32_t)(replica - control->replicas));
 	return predict_prefill_ns(&replica->rates, ticket->prompt_tokens - cached + replica->prefill_tokens,
 	                          replica->in_flight);
 }

@@ -54,7 +54,8 @@ struct event {
 	int64_t deadline_ns;    /* ARRIVE, RETRY: the first token must be there by then (absolute; NS_NEVER = whenever) */
 	uint32_t is_repeat;     /* ARRIVE: the client asks again; goes behind first attempts of its class */
 	uint32_t is_whole;      /* ARRIVE: its first token comes with its last, and tells nothing of waits */
-	uint32_t known_replica; /* ARRIVE: one more than the replica that has most of its prompt cached; 0 = none */
+	uint64_t
+		known_replicas;     /* ARRIVE: a bit for each replica of the pool that has the beginning of its prompt cached */
 	uint32_t known_tokens;  /* ARRIVE: how much of it */
 	uint32_t failure;       /* RETRY, FAILED: enum failure; 0 = not the replica's doing */
 	int64_t retry_after_ns; /* RETRY, FAILED: as the replica asked for; 0 = it did not */

@@ -102,6 +102,13 @@ uint64_t ticket_cells(const struct ticket *ticket)
 	return (uint64_t)ticket->prompt_tokens + ticket->output_tokens;
 }
 
+uint32_t ticket_known_tokens(const struct control *control, const struct ticket *ticket, uint32_t replica)
+{
+	uint32_t number = replica - control->pools[ticket->pool].first_replica;
+	bool is_known = number < 64 && (ticket->known_replicas >> number & 1);
+	return is_known ? (uint32_t)min_ll(ticket->known_tokens, ticket->prompt_tokens) : 0;
+}
+
 static void list_push(struct control *control, uint32_t *first, struct ticket *ticket)
 {
 	ticket->previous = CONTROL_TICKET_NONE;
@@ -190,7 +197,7 @@ struct ticket *ticket_take(struct control *control, const struct event *event)
 		.deadline_ns = min_ll(max_ll(event->deadline_ns, 0), DEADLINE_MAX_NS),
 		.is_repeat = event->is_repeat,
 		.is_whole = event->is_whole,
-		.known_replica = event->known_replica,
+		.known_replicas = event->known_replicas,
 		.known_tokens = event->known_tokens,
 	};
 	link_to_queue(control, ticket);

@@ -50,7 +50,7 @@ void replica_note_first_token(struct control *control, struct ticket *ticket)
 	health_succeeded(&replica->health, control->now_ns);
 	if (ticket->is_whole)
 		return;
-	uint32_t known = ticket->known_replica == ticket->replica + 1 ? ticket->known_tokens : 0;
+	uint32_t known = ticket_known_tokens(control, ticket, ticket->replica);
 	uint32_t prompt_tokens = ticket->prompt_tokens > known ? ticket->prompt_tokens - known : 1;
 	opaque_first_token(&replica->opaque, prompt_tokens, ticket->ahead_tokens, ticket->in_flight + replica->foreign,
 	                   control->now_ns - ticket->dispatched_ns);

@@ -50,7 +50,7 @@ struct ticket {
 	struct forecast forecast; /* on arrival */
 	bool is_repeat;
 	bool is_whole;
-	uint32_t known_replica; /* one more than it; 0 = none */
+	uint64_t known_replicas; /* as in struct event */
 	uint32_t known_tokens;
 	uint32_t attempts;            /* that failed */
 	uint32_t tried[ATTEMPTS_MAX]; /* where */
@@ -142,6 +142,8 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 void ticket_stream(struct control *control, struct ticket *ticket);
 /* Gives back whatever the ticket holds. */
 void ticket_release(struct control *control, struct ticket *ticket);
+/* Its prompt tokens that are cached at that replica already, as far as we know. */
+uint32_t ticket_known_tokens(const struct control *control, const struct ticket *ticket, uint32_t replica);
 /* Cells that it may come to hold. */
 uint64_t ticket_cells(const struct ticket *ticket);
 

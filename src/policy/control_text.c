@@ -85,7 +85,7 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "deadline", deadline_ns, ARRIVE, FORM_TIME),
 	FIELD(struct event, "repeat", is_repeat, 0, FORM_NUMBER),
 	FIELD(struct event, "whole", is_whole, 0, FORM_NUMBER),
-	FIELD(struct event, "known_replica", known_replica, 0, FORM_NUMBER),
+	FIELD(struct event, "known_replicas", known_replicas, 0, FORM_NUMBER),
 	FIELD(struct event, "known_tokens", known_tokens, 0, FORM_NUMBER),
 	FIELD(struct event, "failure", failure, 0, FORM_NUMBER),
 	FIELD(struct event, "retry_after", retry_after_ns, 0, FORM_TIME),

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "stages/affinity.h"
 #include "stages/attempt.h"
 #include "stages/desk.h"
 #include "stages/respond.h"
@@ -20,6 +21,8 @@ static void ask(struct request *request)
 	static const uint32_t anonymous_class = CLASS_STANDARD;
 	request->deadline_ns = attempt_deadline_ns(request, clock_now_ns());
 	request->order = (struct order){ .kind = ORDER_KINDS };
+	uint32_t known_tokens = 0;
+	uint64_t known_replicas = affinity_find(request, &known_tokens);
 	desk_add(request->services->desk, &(struct event){
 										  .kind = EVENT_ARRIVE,
 										  .request = request->ref,
@@ -29,6 +32,8 @@ static void ask(struct request *request)
 										  .output_tokens = request->output_tokens_expected,
 										  .deadline_ns = request->deadline_ns,
 										  .is_repeat = request->is_repeat,
+										  .known_replicas = known_replicas,
+										  .known_tokens = known_tokens,
 										  .is_whole = attempt_is_whole(request),
 									  });
 }

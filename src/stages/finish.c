@@ -102,6 +102,14 @@ static struct trace_facts facts_of(const struct request *request)
 	};
 }
 
+/* Ended without an answer that its client can use, and not by the client's own fault. */
+static bool has_failed(const struct request *request)
+{
+	bool is_refused = request->status == 429 || request->status >= 500;
+	return is_refused || request->outcome == OUTCOME_client_gone || request->outcome == OUTCOME_upstream_cut ||
+	       request->outcome == OUTCOME_idle_timeout;
+}
+
 enum verdict stage_finish(struct request *request)
 {
 	struct services *services = request->services;
@@ -109,6 +117,8 @@ enum verdict stage_finish(struct request *request)
 	http_call_cancel(&request->upstream.call);
 	give_ticket_back(request);
 	remember(request);
+	if (request->exchange && has_failed(request))
+		repeat_note(request);
 	if (request->exchange)
 		http_exchange_end(&request->exchange);
 	int64_t now_ns = clock_now_ns();

@@ -16,6 +16,7 @@
 #include "policy/control.h"
 #include "stages/upstream.h"
 
+struct prefix_blocks;
 struct services;
 
 enum stage {
@@ -82,8 +83,9 @@ struct request {
 
 	/* route */
 	const struct route_config *route;
-	uint32_t route_label; /* index in the metrics' route domain; 0 = none */
-	uint32_t pool;        /* index in config->pools */
+	uint32_t route_label;         /* index in the metrics' route domain; 0 = none */
+	uint32_t pool;                /* index in config->pools */
+	struct prefix_blocks *blocks; /* of its prompt, in the arena; NULL where no replica is chosen by them */
 
 	/* admit, dispatch (written when control's order comes) */
 	struct order order;

@@ -14,7 +14,9 @@
 #include "policy/quantile.h"
 #include "observe/metrics.h"
 #include "observe/trace.h"
+#include "stages/repeat.h"
 
+struct affinity;
 struct desk;
 struct request;
 
@@ -36,8 +38,10 @@ struct route_memory {
 struct services {
 	struct loop *loop;
 	unsigned loop_index;
-	struct config *config; /* a reference; replaced by a reload */
-	struct desk *desk;     /* this loop's window on control */
+	struct config *config;     /* a reference; replaced by a reload */
+	struct desk *desk;         /* this loop's window on control */
+	struct affinity *affinity; /* borrowed: all loops share it */
+	struct repeats repeats;
 	struct metrics_shard *metrics;
 	struct trace *trace;
 	struct span secret; /* of the API keys' hashes; borrowed */

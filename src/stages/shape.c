@@ -42,6 +42,7 @@ enum verdict stage_shape(struct request *request)
 	request->output_tokens_max = wanted < 0 ? 0 : (uint32_t)min_ll(wanted, UINT32_MAX);
 	request->output_tokens_expected = expected_output(request, memory ? memory->output_tokens : 0);
 	request->output_tokens_high = expected_output(request, memory ? memory->output_high.value : 0);
+	request->is_repeat = repeat_is(request);
 	if (prompt_max && request->prompt_tokens_estimate > prompt_max * ESTIMATE_MARGIN) {
 		struct api_fault fault = { 0 };
 		enum error error = api_refuse(&fault, ERROR_LIMIT, endpoint_row(request->endpoint)->field,

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "config/config_pool.h"
+#include "stages/affinity.h"
 #include "stages/desk.h"
 #include "stages/pipeline.h"
 #include "stages/services.h"
@@ -205,6 +206,7 @@ enum error upstream_start(struct request *request)
 	upstream->dialect = dialect_of(&request->config->pools[request->pool]);
 	upstream->is_started = true;
 	upstream->attempts++;
+	affinity_note(request);
 	upstream->dialect->write_request(request);
 	if (!bytes_ok(&upstream->head) || !bytes_ok(&upstream->splices))
 		return ERROR_MEMORY;

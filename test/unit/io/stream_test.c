@@ -1,6 +1,9 @@
 /* Reading, ends of every kind, pausing, connecting. The writing side is in stream_write_test.c. */
 #include "io/stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "end.h"
 
 START_TEST(bytes_come_in)
@@ -38,6 +41,31 @@ START_TEST(the_other_side_ends_after_its_last_bytes)
 	run_turns(loop, 10);
 	ck_assert_int_eq(end.closes, 1);
 	end_close(&end);
+	loop_free(&loop);
+}
+END_TEST
+
+/* A peer that is unplugged sends nothing more: the kernel must give it up, and this is what makes it. */
+START_TEST(a_tcp_peer_that_vanishes_is_given_up)
+{
+	struct loop *loop = new_loop();
+	struct end end = { 0 };
+	struct peer peer;
+	int fd;
+	unsigned timeout_ms = 0;
+	int keeps_alive = 0;
+	int first_probe_s = 0;
+	socklen_t len = sizeof(int);
+	peer_pair_tcp(&peer, &fd);
+	ck_error_is(stream_adopt(loop, fd, NULL, &end_events, &end, &end.stream), OK);
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &len), 0);
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keeps_alive, &len), 0);
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &first_probe_s, &len), 0);
+	ck_assert_uint_eq(timeout_ms, 30000);
+	ck_assert_int_eq(keeps_alive, 1);
+	ck_assert_int_le(first_probe_s, 15);
+	end_close(&end);
+	peer_close(&peer);
 	loop_free(&loop);
 }
 END_TEST
@@ -257,7 +285,7 @@ START_TEST(closing_while_it_connects)
 }
 END_TEST
 
-UNIT_MAIN("io/stream", bytes_come_in, the_other_side_ends_after_its_last_bytes, a_reset_is_told_from_an_end,
-          a_broken_connection_is_reported_once, closing_inside_on_read, a_paused_stream_reads_nothing,
-          only_sockets_and_pipes_are_adopted, connecting, connecting_to_a_unix_socket, connecting_fails,
-          closing_while_it_connects)
+UNIT_MAIN("io/stream", bytes_come_in, the_other_side_ends_after_its_last_bytes, a_tcp_peer_that_vanishes_is_given_up,
+          a_reset_is_told_from_an_end, a_broken_connection_is_reported_once, closing_inside_on_read,
+          a_paused_stream_reads_nothing, only_sockets_and_pipes_are_adopted, connecting, connecting_to_a_unix_socket,
+          connecting_fails, closing_while_it_connects)
