@@ -714,7 +714,7 @@ async def main():
         except Exception as error:
             checks.check(f"fault {number}: {what}: the test runs to its end", False, repr(error))
     # Most of their time is waiting: a few at once.
-    gate = asyncio.Semaphore(1 if SLOWNESS > 1 else 3)
+    gate = asyncio.Semaphore(3)
 
     async def gated(test):
         async with gate:

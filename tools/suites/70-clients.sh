@@ -96,6 +96,9 @@ build_or_fail clients build-tsan -Dtests=true -Dtest_hooks=true -Db_sanitize=thr
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 counted 'lifecycle, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/lifecycle.py
 counted 'lifecycle, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/lifecycle.py
+counted 'upstream and client faults, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/faults.py
+counted 'pools, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/pools.py
+counted 'pools, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/pools.py
 counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/tls.py
 counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
