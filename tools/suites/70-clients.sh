@@ -6,6 +6,8 @@
 
 cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock}
 model=$cache/models/smollm2-135m-instruct.gguf
+# llama-server, for the tests that stand in front of it.
+peer_packages=(xllamacpp==2026.10.11549)
 python_packages=(openai==3.57.0 annotated-types==0.8.0 anyio==4.16.0 h11==0.16.0 httpcore2==2.16.2 httpx2==2.16.2 idna==3.20 jiter==0.19.0
 	pydantic==2.14.4 pydantic_core==2.50.5 sniffio==1.3.1 truststore==0.10.5 typing-inspection==0.4.5 typing_extensions==4.16.0)
 node_packages=(openai@6.49.0)
@@ -59,6 +61,10 @@ install_python() {
 	python3 -m venv "$1" && timeout 100 "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps "${@:2}"
 }
 
+install_peers() {
+	python3 -m venv "$1" && timeout 200 "$1/bin/pip" install --quiet --disable-pip-version-check "${@:2}"
+}
+
 install_node() {
 	timeout 100 npm install --prefix "$1" --no-save --no-audit --no-fund --ignore-scripts --silent "${@:2}"
 }
@@ -80,6 +86,20 @@ node_client() {
 	kill "$server"
 	if wait "$server"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 	server=
+	unset PENSTOCK_URL
+	chained 'openai of npm' node "$folder/openai_node.mjs"
+}
+
+# chained NAME COMMAND...: the client in front of another Penstock, and of llama-server.
+chained() {
+	local name=$1 peer
+	shift
+	counted "$name in front of another Penstock" python3 test/clients/chain.py penstock "$@"
+	if peer=$(packages_folder peers "${peer_packages[@]}"); then
+		counted "$name in front of llama-server" "$peer/bin/python" test/clients/chain.py llama-server "$@"
+	else
+		skip "$name in front of llama-server: xllamacpp can not be installed"
+	fi
 }
 
 # embeddings_client PYTHON
@@ -110,6 +130,7 @@ if [[ -f $model ]]; then
 	if folder=$(packages_folder python "${python_packages[@]}"); then
 		embeddings_client "$folder/bin/python"
 		counted 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
+		chained 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
 	else
 		embeddings_client python3
 		skip 'openai of PyPI can not be installed'
