@@ -159,6 +159,54 @@ void bytes_append_byte(struct bytes *bytes, char byte)
 	bytes_append(bytes, &byte, 1);
 }
 
+/* Writes the digits of a number, at least `width` of them, before `end`; returns where they begin. */
+static char *write_digits(char *end, uint64_t number, int width)
+{
+	char *at = end;
+	for (int i = 0; i < width || number; i++) {
+		*--at = (char)('0' + number % 10);
+		number /= 10;
+	}
+	return at;
+}
+
+void bytes_append_number(struct bytes *bytes, int64_t number)
+{
+	char text[24];
+	/* Unsigned, so that the most negative one has a magnitude. */
+	const uint64_t magnitude = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+	char *at = write_digits(text + sizeof(text), magnitude, 1);
+	if (number < 0)
+		*--at = '-';
+	bytes_append(bytes, at, (size_t)(text + sizeof(text) - at));
+}
+
+void bytes_append_ms(struct bytes *bytes, int64_t duration_ns)
+{
+	char text[32];
+	const bool is_negative = duration_ns < 0;
+	const uint64_t magnitude = is_negative ? 0 - (uint64_t)duration_ns : (uint64_t)duration_ns;
+	const uint64_t us = magnitude / 1000 + (magnitude % 1000 >= 500);
+	char *at = write_digits(text + sizeof(text), us % 1000, 3);
+	*--at = '.';
+	at = write_digits(at, us / 1000, 1);
+	if (is_negative)
+		*--at = '-';
+	bytes_append(bytes, at, (size_t)(text + sizeof(text) - at));
+}
+
+void bytes_append_hex(struct bytes *bytes, const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = data;
+	if (len > SIZE_MAX / 2 || !bytes_reserve(bytes, 2 * len))
+		return;
+	for (size_t i = 0; i < len; i++) {
+		bytes->data[bytes->len++] = digits[from[i] >> 4];
+		bytes->data[bytes->len++] = digits[from[i] & 15];
+	}
+}
+
 void bytes_printf(struct bytes *bytes, const char *format, ...)
 {
 	va_list arguments;

@@ -56,7 +56,14 @@ bool bytes_reserve(struct bytes *bytes, size_t more);
 void bytes_append(struct bytes *bytes, const void *data, size_t len);
 void bytes_append_span(struct bytes *bytes, struct span span);
 void bytes_append_text(struct bytes *bytes, const char *text);
+#define bytes_append_literal(bytes, literal) bytes_append(bytes, "" literal, sizeof(literal) - 1)
 void bytes_append_byte(struct bytes *bytes, char byte);
+/* In decimal digits; for what is written for every request, where printf would be a good part of its cost. */
+void bytes_append_number(struct bytes *bytes, int64_t number);
+/* Nanoseconds as milliseconds with three decimals, rounded: 1234567 as 1.235. */
+void bytes_append_ms(struct bytes *bytes, int64_t duration_ns);
+/* Two lower-case digits a byte. */
+void bytes_append_hex(struct bytes *bytes, const void *data, size_t len);
 void bytes_printf(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bytes_vprintf(struct bytes *bytes, const char *format, va_list arguments);
 /* Drops the first `count` bytes (at most len) by moving the rest down. */

@@ -24,6 +24,9 @@
 /* Together the second that log_stop may take. */
 #define STOP_WAIT_NS (700 * NS_PER_MS)
 #define ABANDON_WAIT_NS (300 * NS_PER_MS)
+/* The first of several lines waits so long for the others, or until there are so many bytes. */
+#define SWARM_NS (5 * NS_PER_MS)
+#define SWARM_BYTES (RING_BYTES / 8)
 /* How often a blocked writer looks whether it was abandoned. */
 #define LOOK_MS 50
 
@@ -130,14 +133,25 @@ static void write_piece(struct span piece)
 		drop_piece(oldest_piece());
 }
 
+/* Lines come in swarms: one wake and one write for those of a moment cost the callers' threads next to nothing. */
+static void wait_for_swarm(void)
+{
+	const int64_t until_ns = clock_now_ns() + SWARM_NS;
+	const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = until_ns % NS_PER_S };
+	int waited = 0;
+	while (sink.filled < SWARM_BYTES && !sink.is_ending && waited == 0)
+		waited = pthread_cond_clockwait(&sink.filled_changed, &sink.lock, CLOCK_MONOTONIC, &until);
+}
+
 static void *write_lines(void *unused)
 {
 	(void)unused;
 	lock_sink();
 	while (sink.filled > 0 || !sink.is_ending) {
-		if (sink.filled == 0)
+		while (sink.filled == 0 && !sink.is_ending)
 			(void)pthread_cond_wait(&sink.filled_changed, &sink.lock);
-		else
+		wait_for_swarm();
+		while (sink.filled > 0)
 			write_piece(oldest_piece());
 	}
 	sink.has_ended = true;
@@ -165,9 +179,11 @@ static bool offer(struct span object)
 	lock_sink();
 	const bool is_running = sink.is_running;
 	if (is_running && object.len < RING_BYTES - sink.filled) {
+		const size_t before = sink.filled;
 		copy_in(object.at, object.len);
 		copy_in("\n", 1);
-		(void)pthread_cond_signal(&sink.filled_changed);
+		if (before == 0 || (before < SWARM_BYTES && sink.filled >= SWARM_BYTES))
+			(void)pthread_cond_signal(&sink.filled_changed);
 	} else if (is_running) {
 		count_dropped(1);
 	}

@@ -3,6 +3,7 @@
 #include "base/random.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/error.h"
@@ -71,4 +72,16 @@ void random_secure(void *out, size_t len)
 			len -= (size_t)got;
 		}
 	}
+}
+
+void random_reserve_take(struct random_reserve *reserve, void *out, size_t len)
+{
+	MUST(len <= sizeof(reserve->bytes));
+	if (reserve->left < len) {
+		random_secure(reserve->bytes, sizeof(reserve->bytes));
+		reserve->left = sizeof(reserve->bytes);
+	}
+	reserve->left -= len;
+	memcpy(out, reserve->bytes + reserve->left, len);
+	explicit_bzero(reserve->bytes + reserve->left, len);
 }

@@ -20,4 +20,13 @@ double random_unit(struct random *random);
 /* Fills from the kernel's generator: ids, keys, seeds. Aborts where the kernel has none. */
 void random_secure(void *out, size_t len);
 
+/* The kernel's bytes fetched ahead, for ids: one call for many. Zeroed = empty. Not thread-safe. */
+struct random_reserve {
+	uint8_t bytes[1024];
+	size_t left;
+};
+
+/* len: at most 1,024. What was given out is forgotten here. */
+void random_reserve_take(struct random_reserve *reserve, void *out, size_t len);
+
 #endif

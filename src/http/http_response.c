@@ -1,5 +1,4 @@
 /* Responses: the head with its framing, whole bodies, chunks. Who answers what is the owner's business. */
-#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -46,8 +45,13 @@ static void begin_response_head(struct http_exchange *exchange, struct bytes *ou
 	if (has_unread_rest(exchange) || exchange->server->draining)
 		exchange->close_after = true;
 	exchange->is_bodiless = is_head_request(exchange) || status == 204 || status == 304;
-	bytes_printf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, http_status_text(status),
-	             current_date(exchange->server));
+	bytes_append_literal(out, "HTTP/1.1 ");
+	bytes_append_number(out, status);
+	bytes_append_byte(out, ' ');
+	bytes_append_text(out, http_status_text(status));
+	bytes_append_literal(out, "\r\ndate: ");
+	bytes_append_text(out, current_date(exchange->server));
+	bytes_append_literal(out, "\r\n");
 	bytes_append_span(out, headers);
 	if (exchange->close_after)
 		bytes_append_text(out, "connection: close\r\n");
@@ -64,13 +68,20 @@ static void write_head(struct http_exchange *exchange, struct bytes *head, struc
 	bytes_fini(head);
 }
 
+static void write_length(struct bytes *head, size_t len)
+{
+	bytes_append_literal(head, "content-length: ");
+	bytes_append_number(head, (int64_t)len);
+	bytes_append_literal(head, "\r\n");
+}
+
 void http_respond(struct http_exchange *exchange, int status, struct span headers, struct span body)
 {
 	struct bytes head = { 0 };
 	begin_response_head(exchange, &head, status, headers);
 	if (status != 204) /* RFC 9110, 8.6 */
-		bytes_printf(&head, "content-length: %zu\r\n", body.len);
-	bytes_append_text(&head, "\r\n");
+		write_length(&head, body.len);
+	bytes_append_literal(&head, "\r\n");
 	write_head(exchange, &head, body);
 	exchange->response = RESPONSE_DONE;
 }
@@ -88,6 +99,17 @@ void http_respond_start(struct http_exchange *exchange, int status, struct span 
 	exchange->response = RESPONSE_OPEN;
 }
 
+/* Hexadecimal digits and CRLF, at the end of `line`. */
+static struct span write_chunk_size(char *line, size_t size, size_t len)
+{
+	size_t at = size;
+	line[--at] = '\n';
+	line[--at] = '\r';
+	for (; len; len >>= 4)
+		line[--at] = "0123456789abcdef"[len & 15];
+	return (struct span){ line + at, size - at };
+}
+
 void http_respond_write(struct http_exchange *exchange, struct span data)
 {
 	MUST(exchange->response == RESPONSE_OPEN);
@@ -98,8 +120,7 @@ void http_respond_write(struct http_exchange *exchange, struct span data)
 		return;
 	}
 	char size_line[24];
-	int size_len = snprintf(size_line, sizeof(size_line), "%zx\r\n", data.len);
-	struct span pieces[3] = { { size_line, (size_t)size_len }, data, SPAN("\r\n") };
+	struct span pieces[3] = { write_chunk_size(size_line, sizeof(size_line), data.len), data, SPAN("\r\n") };
 	http_exchange_write(exchange, pieces, 3);
 }
 

@@ -43,6 +43,8 @@ struct record {
 };
 
 struct trace {
+	time_t second; /* of second_text; guarded by lock, as the rest */
+	char second_text[24];
 	pthread_mutex_t lock;
 	struct record *records; /* ring; pages of unused ones cost nothing */
 	uint32_t capacity;
@@ -107,7 +109,9 @@ struct trace_handle trace_begin(struct trace *trace, struct span id, int64_t beg
 	record->is_open = true;
 	record->begin_ns = begin_ns;
 	record->wall_ns = wall_ns;
-	snprintf(record->id, sizeof(record->id), "%.*s", (int)id.len, id.at ? id.at : "");
+	size_t len = id.len < sizeof(record->id) ? id.len : sizeof(record->id) - 1;
+	memcpy(record->id, id.at ? id.at : "", len);
+	record->id[len] = '\0';
 	pthread_mutex_unlock(&trace->lock);
 	return handle;
 }
@@ -146,11 +150,18 @@ int64_t trace_stage_ns(struct trace *trace, struct trace_handle handle, uint32_t
 
 /* ---- writing ---- */
 
+static void write_name(struct bytes *out, const char *name)
+{
+	bytes_append_literal(out, ",\"");
+	bytes_append_text(out, name);
+	bytes_append_literal(out, "\":");
+}
+
 static void write_text(struct bytes *out, const char *name, const char *text)
 {
 	if (!text)
 		return;
-	bytes_printf(out, ",\"%s\":", name);
+	write_name(out, name);
 	json_write_string(out, span_of(text));
 }
 
@@ -158,20 +169,24 @@ static void write_span(struct bytes *out, const char *name, struct span text)
 {
 	if (!text.len)
 		return;
-	bytes_printf(out, ",\"%s\":", name);
+	write_name(out, name);
 	json_write_string(out, text);
 }
 
 static void write_count(struct bytes *out, const char *name, int64_t count)
 {
-	if (count >= 0)
-		bytes_printf(out, ",\"%s\":%lld", name, (long long)count);
+	if (count < 0)
+		return;
+	write_name(out, name);
+	bytes_append_number(out, count);
 }
 
 static void write_ms(struct bytes *out, const char *name, int64_t duration_ns)
 {
-	if (duration_ns >= 0)
-		bytes_printf(out, ",\"%s\":%.3f", name, (double)duration_ns / (double)NS_PER_MS);
+	if (duration_ns < 0)
+		return;
+	write_name(out, name);
+	bytes_append_ms(out, duration_ns);
 }
 
 static void write_facts(const struct trace_facts *facts, struct bytes *out)
@@ -196,14 +211,22 @@ static void write_facts(const struct trace_facts *facts, struct bytes *out)
 			(double)facts->engine.prefill_ns / (double)NS_PER_MS, (double)facts->engine.decode_ns / (double)NS_PER_MS);
 }
 
-static void write_begin(const struct record *record, struct bytes *out)
+/* The text of a second is made once: records of a busy loop share it. */
+static void write_begin(struct trace *trace, const struct record *record, struct bytes *out)
 {
-	char when[32];
 	time_t second = (time_t)(record->wall_ns / NS_PER_S);
-	struct tm parts;
-	gmtime_r(&second, &parts);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &parts);
-	bytes_printf(out, "{\"time\":\"%s.%03dZ\",\"request\":", when, (int)(record->wall_ns / NS_PER_MS % 1000));
+	if (second != trace->second) {
+		struct tm parts;
+		gmtime_r(&second, &parts);
+		strftime(trace->second_text, sizeof(trace->second_text), "%Y-%m-%dT%H:%M:%S", &parts);
+		trace->second = second;
+	}
+	int64_t ms = record->wall_ns / NS_PER_MS % 1000;
+	const char digits[4] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
+	bytes_append_literal(out, "{\"time\":\"");
+	bytes_append_text(out, trace->second_text);
+	bytes_append(out, digits, sizeof(digits));
+	bytes_append_literal(out, "Z\",\"request\":");
 	json_write_string(out, span_of(record->id));
 }
 
@@ -214,8 +237,11 @@ static void write_stages(const struct trace *trace, const struct record *record,
 	for (uint32_t i = 0; i < trace->stage_count; i++) {
 		if (!record->stage_ns[i])
 			continue;
-		bytes_printf(out, "%s\"%s\":%.3f", comma, trace->stage_names[i],
-		             (double)record->stage_ns[i] / (double)NS_PER_MS);
+		bytes_append_text(out, comma);
+		bytes_append_byte(out, '"');
+		bytes_append_text(out, trace->stage_names[i]);
+		bytes_append_literal(out, "\":");
+		bytes_append_ms(out, record->stage_ns[i]);
 		comma = ",";
 	}
 	bytes_append_byte(out, '}');
@@ -253,7 +279,7 @@ void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, 
 		record->is_open = false;
 		record->total_ns = now_ns - record->begin_ns;
 		write_facts(facts, &record->facts);
-		write_begin(record, log_line);
+		write_begin(trace, record, log_line);
 		write_ms(log_line, "total_ms", record->total_ns);
 		bytes_append_span(log_line, bytes_span(&record->facts));
 		write_stages(trace, record, log_line);
@@ -275,7 +301,7 @@ bool trace_find(struct trace *trace, struct span id, struct bytes *out)
 	}
 	if (found) {
 		int64_t total_ns = found->is_open ? clock_now_ns() - found->begin_ns : found->total_ns;
-		write_begin(found, out);
+		write_begin(trace, found, out);
 		bytes_printf(out, ",\"open\":%s", found->is_open ? "true" : "false");
 		write_ms(out, "total_ms", total_ns);
 		bytes_append_span(out, bytes_span(&found->facts));

@@ -100,18 +100,28 @@ static void write_request(struct request *request)
 	for (unsigned i = 0; i < upstream->sent.body_pieces; i++)
 		len += upstream->sent.body[i].len;
 	struct bytes *head = &upstream->head;
-	bytes_printf(head,
-	             "POST %s%s HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock\r\ncontent-type: application/json\r\naccept: "
-	             "%s\r\ncontent-length: %zu\r\n",
-	             url->path, endpoint_row(request->endpoint)->path, url->authority,
-	             request->api.stream ? "text/event-stream" : "application/json", len);
-	if (*pool->upstream_key)
-		bytes_printf(head, "authorization: Bearer %s\r\n", pool->upstream_key);
-	if (is_own(pool))
-		bytes_printf(head, "x-request-id: %.*s\r\ntraceparent: %.*s\r\n", (int)request->id.len, request->id.at,
-		             (int)request->traceparent.len, request->traceparent.at);
+	bytes_append_literal(head, "POST ");
+	bytes_append_text(head, url->path);
+	bytes_append_text(head, endpoint_row(request->endpoint)->path);
+	bytes_append_literal(head, " HTTP/1.1\r\nhost: ");
+	bytes_append_text(head, url->authority);
+	bytes_append_literal(head, "\r\nuser-agent: penstock\r\ncontent-type: application/json\r\naccept: ");
+	bytes_append_text(head, request->api.stream ? "text/event-stream" : "application/json");
+	bytes_append_literal(head, "\r\ncontent-length: ");
+	bytes_append_number(head, (int64_t)len);
+	if (*pool->upstream_key) {
+		bytes_append_literal(head, "\r\nauthorization: Bearer ");
+		bytes_append_text(head, pool->upstream_key);
+	}
+	if (is_own(pool)) {
+		bytes_append_literal(head, "\r\nx-request-id: ");
+		bytes_append_span(head, request->id);
+		bytes_append_literal(head, "\r\ntraceparent: ");
+		bytes_append_span(head, request->traceparent);
+	}
+	bytes_append_literal(head, "\r\n");
 	write_forwarded(request, head);
-	bytes_append_text(head, "\r\n");
+	bytes_append_literal(head, "\r\n");
 }
 
 /* ---- the answer ---- */

@@ -22,12 +22,14 @@ static const struct path_row paths[] = {
 	{ "/v1/models", "GET", ENDPOINT_MODELS },
 };
 
-static void random_hex(char *out, size_t digits)
+/* digits: at most 64. */
+static void random_hex(struct request *request, char *out, size_t digits)
 {
+	static const char hex[] = "0123456789abcdef";
 	uint8_t bytes[32];
-	random_secure(bytes, digits / 2);
-	for (size_t i = 0; i < digits / 2; i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+	random_reserve_take(&request->services->ids, bytes, digits / 2);
+	for (size_t i = 0; i < digits; i++)
+		out[i] = hex[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }
 
 /* What clients may call a request: it goes into logs, headers and file names of others. */
@@ -52,7 +54,7 @@ static void take_id(struct request *request, const struct http_head *head)
 		return;
 	}
 	char id[4 + 32 + 1] = "req_";
-	random_hex(id + 4, 32);
+	random_hex(request, id + 4, 32);
 	char *kept = arena_copy_text(&request->arena, (struct span){ id, sizeof(id) - 1 });
 	request->id = span_of(kept);
 }
@@ -73,20 +75,17 @@ static bool is_lower_hex(struct span text)
 static void take_trace(struct request *request, const struct http_head *head)
 {
 	struct span given = http_header_value(head, "traceparent");
-	char text[55 + 1];
+	char text[] = "00-00000000000000000000000000000000-0000000000000000-01";
 	bool is_good = given.len == 55 && given.at[2] == '-' && given.at[35] == '-' && given.at[52] == '-' &&
 	               span_starts_with(given, SPAN("00")) && is_lower_hex((struct span){ given.at + 3, 32 }) &&
 	               is_lower_hex((struct span){ given.at + 36, 16 });
-	snprintf(text, sizeof(text), "00-%032d-%016d-01", 0, 0);
 	if (is_good) {
 		memcpy(text + 3, given.at + 3, 32);
 		memcpy(text + 53, given.at + 53, 2);
 	} else {
-		random_hex(text + 3, 32);
-		text[35] = '-';
+		random_hex(request, text + 3, 32);
 	}
-	random_hex(text + 36, 16);
-	text[52] = '-';
+	random_hex(request, text + 36, 16);
 	char *kept = arena_copy_text(&request->arena, (struct span){ text, 55 });
 	request->traceparent = span_of(kept);
 }

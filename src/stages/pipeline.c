@@ -56,6 +56,7 @@ static int64_t test_delay_ns(enum stage stage)
 static void charge(struct request *request)
 {
 	int64_t now_ns = loop_refresh_now_ns(request->services->loop);
+	request->stage_ns[request->stage] += now_ns - request->stage_since_ns;
 	trace_stage(request->services->trace, request->trace, request->stage, now_ns - request->stage_since_ns);
 	request->stage_since_ns = now_ns;
 }

@@ -54,6 +54,7 @@ struct request {
 	unsigned delayed;         /* test builds: set of stages whose delay has begun */
 	int64_t delayed_until_ns; /* test builds: the end of the current one */
 	int64_t stage_since_ns;
+	int64_t stage_ns[STAGE_COUNT]; /* spent so far, but for the current one's */
 	struct timer timer;      /* the waiting stage's deadline */
 	struct timer keep_alive; /* the next comment on a stream that waits for its first token */
 	struct arena arena;

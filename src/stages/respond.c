@@ -7,6 +7,8 @@
 #include "base/macros.h"
 #include "stages/services.h"
 
+/* Those of an ordinary answer fit. */
+#define HEADERS_BYTES 768
 #define KEEP_ALIVE_NS (10 * NS_PER_S)
 /* Some clients sleep on any Retry-After, however long: past this they are told to leave it to their caller. */
 #define RETRY_MAX_NS (60 * NS_PER_S)
@@ -28,7 +30,10 @@ static const struct outcome_row outcome_rows[] = {
 
 static void write_duration(struct bytes *out, const char *name, int64_t duration_ns, const char **comma)
 {
-	bytes_printf(out, "%s%s;dur=%.3f", *comma, name, (double)duration_ns / (double)NS_PER_MS);
+	bytes_append_text(out, *comma);
+	bytes_append_text(out, name);
+	bytes_append_literal(out, ";dur=");
+	bytes_append_ms(out, duration_ns);
 	*comma = ", ";
 }
 
@@ -36,12 +41,12 @@ static void write_duration(struct bytes *out, const char *name, int64_t duration
 static void write_server_timing(const struct request *request, struct bytes *out)
 {
 	const char *comma = "";
-	struct services *services = request->services;
+	int64_t now_ns = clock_now_ns();
 	bytes_append_text(out, "server-timing: ");
 	for (int i = 0; i <= (int)request->stage; i++) {
-		int64_t spent_ns = trace_stage_ns(services->trace, request->trace, (uint32_t)i);
+		int64_t spent_ns = request->stage_ns[i];
 		if (i == (int)request->stage)
-			spent_ns += clock_now_ns() - request->stage_since_ns;
+			spent_ns += now_ns - request->stage_since_ns;
 		write_duration(out, stage_text((enum stage)i), spent_ns, &comma);
 	}
 	const struct trace_engine *engine = &request->upstream.engine;
@@ -74,14 +79,23 @@ static void write_ignored(const struct request *request, struct bytes *out)
 	bytes_append_text(out, "\r\n");
 }
 
+static void write_header(struct bytes *out, struct span name, struct span value)
+{
+	bytes_append_span(out, name);
+	bytes_append_span(out, value);
+	bytes_append_literal(out, "\r\n");
+}
+
 static void write_headers(const struct request *request, const char *content_type, struct bytes *out)
 {
 	const struct services *services = request->services;
-	bytes_printf(out, "content-type: %s\r\nx-request-id: %.*s\r\n", content_type, (int)request->id.len, request->id.at);
+	bytes_reserve(out, HEADERS_BYTES);
+	write_header(out, SPAN("content-type: "), span_of(content_type));
+	write_header(out, SPAN("x-request-id: "), request->id);
 	if (request->route)
-		bytes_printf(out, "x-penstock-tier: %s\r\n", request->config->pools[request->pool].name);
+		write_header(out, SPAN("x-penstock-tier: "), span_of(request->config->pools[request->pool].name));
 	if (request->is_dispatched)
-		bytes_printf(out, "x-penstock-replica: %s\r\n", services->replica_names[request->replica]);
+		write_header(out, SPAN("x-penstock-replica: "), span_of(services->replica_names[request->replica]));
 	write_ignored(request, out);
 	write_server_timing(request, out);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/random.h"
 #include "config/config.h"
 #include "fleet/fleet.h"
 #include "http/http_client.h"
@@ -42,6 +43,7 @@ struct services {
 	struct desk *desk;         /* this loop's window on control */
 	struct affinity *affinity; /* borrowed: all loops share it */
 	struct repeats repeats;
+	struct random_reserve ids;
 	struct metrics_shard *metrics;
 	struct trace *trace;
 	struct span secret; /* of the API keys' hashes; borrowed */
