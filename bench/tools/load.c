@@ -36,7 +36,7 @@ struct connection {
 
 static struct {
 	uint64_t port, connections, seconds, requests, rate, streams, ramp, stall, stall_s, timeout_s, events, event_bytes,
-		body_bytes;
+		body_bytes, receive_buffer;
 	const char *path, *mode, *key, *model;
 	int epoll;
 	struct request_bytes request;
@@ -127,6 +127,7 @@ static bool request_start(uint64_t asked_ns)
 		if (c->descriptor < 0)
 			end_with("no connection: %s", strerror(errno));
 		load.closed = c->next_free;
+		socket_buffer(c->descriptor, SO_RCVBUF, load.receive_buffer);
 		struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c };
 		epoll_ctl(load.epoll, EPOLL_CTL_ADD, c->descriptor, &event);
 		load.connecting++;
@@ -324,6 +325,7 @@ int main(int count, char **arguments)
 		{ "body-bytes", &load.body_bytes, NULL },
 		{ "key", NULL, &load.key },
 		{ "model", NULL, &load.model },
+		{ "receive-buffer", &load.receive_buffer, NULL },
 	};
 	options_read(count, arguments, options, sizeof options / sizeof options[0]);
 	if (!load.seconds && !load.requests && !load.streams)

@@ -111,6 +111,13 @@ void socket_no_delay(int descriptor)
 	setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+void socket_buffer(int descriptor, int which, uint64_t bytes)
+{
+	int size = (int)bytes;
+	if (size)
+		setsockopt(descriptor, SOL_SOCKET, which, &size, sizeof size);
+}
+
 static const struct tool_option *option_find(const char *argument, const struct tool_option *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++)

@@ -22,6 +22,8 @@ int socket_listen(uint16_t *port, const char *path);
 int socket_connect(uint16_t port, const char *path);
 /* Small writes leave at once. */
 void socket_no_delay(int descriptor);
+/* Sets SO_SNDBUF or SO_RCVBUF to bytes, where they aren't 0. */
+void socket_buffer(int descriptor, int which, uint64_t bytes);
 
 /* One option of a tool: --name VALUE. Exactly one of the two is set. */
 struct tool_option {

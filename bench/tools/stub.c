@@ -1,6 +1,6 @@
 /* A fake upstream for the benches: OpenAI's chat completions over HTTP/1.1, one thread, and as little work a request as can be.
  *
- * stub --port P [--unix PATH] --events N --event-bytes B --gap-ms G --delay-ms D
+ * stub --port P [--unix PATH] --events N --event-bytes B --gap-ms G --delay-ms D --send-buffer B
  *
  * A request whose body has "stream":true gets N events of B bytes, one each G ms by an absolute schedule (0: as fast as they can be
  * written); another gets about 1 KB of JSON. GET /stats tells what was asked and written, anything else by GET is a list of one model.
@@ -43,7 +43,7 @@ static struct {
 	int epoll, listener;
 	struct schedule schedule;
 	struct answers answers;
-	uint64_t gap_ns, delay_ns;
+	uint64_t gap_ns, delay_ns, send_buffer;
 	uint64_t requests, streams_done, left, bytes;
 	struct connection *closed;
 	char out[WRITE_BYTES + ANSWERS_EVENT_BYTES_MAX + 1024];
@@ -309,6 +309,7 @@ static void accept_all(void)
 	int descriptor;
 	while ((descriptor = accept4(stub.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		socket_no_delay(descriptor);
+		socket_buffer(descriptor, SO_SNDBUF, stub.send_buffer);
 		struct connection *c = memory_or_end(sizeof *c);
 		c->descriptor = descriptor;
 		struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c };
@@ -348,9 +349,13 @@ int main(int count, char **arguments)
 {
 	uint64_t port = 0, events = 20, event_bytes = 200, gap_ms = 0, delay_ms = 0;
 	const char *path = NULL;
-	const struct tool_option options[] = { { "port", &port, NULL },     { "unix", NULL, &path },
-		                                   { "events", &events, NULL }, { "event-bytes", &event_bytes, NULL },
-		                                   { "gap-ms", &gap_ms, NULL }, { "delay-ms", &delay_ms, NULL } };
+	const struct tool_option options[] = { { "port", &port, NULL },
+		                                   { "unix", NULL, &path },
+		                                   { "events", &events, NULL },
+		                                   { "event-bytes", &event_bytes, NULL },
+		                                   { "gap-ms", &gap_ms, NULL },
+		                                   { "delay-ms", &delay_ms, NULL },
+		                                   { "send-buffer", &stub.send_buffer, NULL } };
 	options_read(count, arguments, options, sizeof options / sizeof options[0]);
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
