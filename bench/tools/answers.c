@@ -97,6 +97,27 @@ size_t answers_event(const struct answers *answers, bool has_usage, uint32_t at,
 	return after == (has_usage ? 3 : 2) ? write_text(out, "data: [DONE]\n\n") : 0;
 }
 
+size_t answers_chunk(const struct answers *answers, bool has_usage, uint32_t at, uint64_t sent_ns, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	bool is_content = at >= 1 && at <= answers->events;
+	char other[512];
+	size_t bytes = is_content ? answers->event_bytes : answers_event(answers, has_usage, at, 0, other);
+	if (bytes == 0)
+		return 0;
+	size_t end = 0;
+	for (int shift = bytes > 0xffff ? 16 : bytes > 0xfff ? 12 : bytes > 0xff ? 8 : 4; shift >= 0; shift -= 4)
+		out[end++] = digits[(bytes >> shift) & 15];
+	memcpy(out + end, "\r\n", 2);
+	end += 2;
+	if (is_content)
+		write_content(answers, at, sent_ns, out + end);
+	else
+		memcpy(out + end, other, bytes);
+	memcpy(out + end + bytes, "\r\n", 2);
+	return end + bytes + 2;
+}
+
 uint64_t answers_sent_ns(const char *event, size_t event_bytes)
 {
 	return event_bytes < LETTERS_AT ? 0 : read_digits(event + TIME_AT, TIME_DIGITS);

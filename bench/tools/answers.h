@@ -23,6 +23,8 @@ void answers_init(struct answers *answers, uint32_t events, uint32_t event_bytes
 /* Writes event `at` of a stream (0: the role, 1..events: content, then the finish, the usage where asked for, and [DONE]), at most
  * event_bytes or 512 bytes, and returns its size; 0 after the last. sent_ns is for content events alone. */
 size_t answers_event(const struct answers *answers, bool has_usage, uint32_t at, uint64_t sent_ns, char *out);
+/* The same as a chunk of HTTP/1.1: at most 16 bytes more. */
+size_t answers_chunk(const struct answers *answers, bool has_usage, uint32_t at, uint64_t sent_ns, char *out);
 /* The time that a content event carries; 0 if the bytes can't be one. */
 uint64_t answers_sent_ns(const char *event, size_t event_bytes);
 /* The number that a content event carries; -1 if the bytes can't be one. */

@@ -45,7 +45,7 @@ double histogram_us(const struct histogram *histogram, double share)
 
 void histogram_print(const struct histogram *histogram, const char *name)
 {
-	printf("\"%s\":{\"count\":%" PRIu64 ",\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}", name, histogram->count,
-	       histogram_us(histogram, 0.5), histogram_us(histogram, 0.9), histogram_us(histogram, 0.99),
+	printf("\"%s\":{\"count\":%" PRIu64 ",\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f},", name,
+	       histogram->count, histogram_us(histogram, 0.5), histogram_us(histogram, 0.9), histogram_us(histogram, 0.99),
 	       (double)histogram->max_ns / 1e3);
 }

@@ -14,7 +14,7 @@ struct histogram {
 void histogram_add(struct histogram *histogram, uint64_t ns);
 /* The time, in microseconds, that `share` (0..1) of those added don't exceed; 0 where there are none. */
 double histogram_us(const struct histogram *histogram, double share);
-/* Prints `"name":{"count":..,"p50":..,"p90":..,"p99":..,"max":..}`, in microseconds. */
+/* Prints `"name":{"count":..,"p50":..,"p90":..,"p99":..,"max":..},`, in microseconds. */
 void histogram_print(const struct histogram *histogram, const char *name);
 
 #endif

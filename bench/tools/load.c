@@ -4,7 +4,8 @@
  *
  * Closed loop: --connections C ask again as soon as they are answered, for --seconds or --requests. Open loop: --rate R requests a second
  * become due whatever happens, and time counts from then. --streams N --ramp R: N streams, each on a connection of its own, R of them
- * begun a second. --stall N: that many of them stop reading after their first bytes, for --stall-s. Prints one line of JSON. */
+ * begun a second. --stall N: that many of them stop reading after their first bytes, for --stall-s. --headers: lines of more headers.
+ * --exact 0: for a proxy that writes answers anew; what they say isn't looked at. Prints one line of JSON. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -36,8 +37,8 @@ struct connection {
 
 static struct {
 	uint64_t port, connections, seconds, requests, rate, streams, ramp, stall, stall_s, timeout_s, events, event_bytes,
-		body_bytes, receive_buffer;
-	const char *path, *mode, *key, *model;
+		body_bytes, receive_buffer, exact;
+	const char *path, *mode, *key, *model, *headers;
 	int epoll;
 	struct request_bytes request;
 	struct reply_plan plan;
@@ -162,6 +163,13 @@ static void start_due(void)
 	}
 }
 
+/* What the first bad answer said, for who reads along. */
+static void show_once(const char *fault, size_t count)
+{
+	if (load.failed == 0)
+		fprintf(stderr, "the first bad answer, %s: %.*s\n", fault, (int)(count < 600 ? count : 600), load.input);
+}
+
 static void connection_read(struct connection *c)
 {
 	while (c->state == BUSY) {
@@ -177,8 +185,10 @@ static void connection_read(struct connection *c)
 		}
 		uint64_t now = now_ns();
 		enum reply_state state = reply_take(&c->reply, &load.plan, load.input, (size_t)got, now);
-		if (state == REPLY_BAD)
+		if (state == REPLY_BAD) {
+			show_once(c->reply.fault, (size_t)got);
 			request_failed(c, c->reply.fault);
+		}
 		if (state == REPLY_COMPLETE)
 			request_complete(c, now);
 		c->is_stalled = c->may_stall && now < load.stall_until_ns;
@@ -262,11 +272,9 @@ static void report(void)
 	       load.mode, load.connections, load.started, load.complete, load.failed, took_s,
 	       (double)load.complete / took_s, load.plan.events, load.plan.comments);
 	histogram_print(&load.latency, "latency_us");
-	putchar(',');
 	histogram_print(&load.plan.first_event, "first_event_us");
-	putchar(',');
 	histogram_print(&load.plan.relay, "relay_us");
-	printf(",\"faults\":{");
+	printf("\"faults\":{");
 	for (int i = 0; i < FAULTS && load.faults[i].what; i++)
 		printf("%s\"%s\":%" PRIu64, i ? "," : "", load.faults[i].what, load.faults[i].count);
 	printf("}}\n");
@@ -286,7 +294,8 @@ static void prepare(void)
 	load.plan.is_stream = load.plan.has_usage = strcmp(load.mode, "stream") == 0;
 	answers_init(&load.answers, (uint32_t)load.events, (uint32_t)load.event_bytes);
 	load.plan.answers = &load.answers;
-	request_make(&load.request, load.model, load.key, load.plan.is_stream, load.body_bytes);
+	load.plan.is_exact = load.exact != 0;
+	request_make(&load.request, load.model, load.key, load.headers, load.plan.is_stream, load.body_bytes);
 	load.epoll = epoll_create1(EPOLL_CLOEXEC);
 	load.all = memory_or_end(load.connections * sizeof *load.all);
 	for (uint64_t i = load.connections; i-- > 0;) {
@@ -307,6 +316,7 @@ int main(int count, char **arguments)
 	load.body_bytes = 1000;
 	load.mode = "json";
 	load.model = "m";
+	load.exact = 1;
 	const struct tool_option options[] = {
 		{ "port", &load.port, NULL },
 		{ "unix", NULL, &load.path },
@@ -326,6 +336,8 @@ int main(int count, char **arguments)
 		{ "key", NULL, &load.key },
 		{ "model", NULL, &load.model },
 		{ "receive-buffer", &load.receive_buffer, NULL },
+		{ "exact", &load.exact, NULL },
+		{ "headers", NULL, &load.headers },
 	};
 	options_read(count, arguments, options, sizeof options / sizeof options[0]);
 	if (!load.seconds && !load.requests && !load.streams)

@@ -33,7 +33,8 @@ static void put_words(struct request_bytes *to, size_t bytes)
 	}
 }
 
-void request_make(struct request_bytes *request, const char *model, const char *key, bool is_stream, size_t body_bytes)
+void request_make(struct request_bytes *request, const char *model, const char *key, const char *headers,
+                  bool is_stream, size_t body_bytes)
 {
 	struct request_bytes body = { .bytes = memory_or_end(body_bytes + body_bytes / 64 + 4096) };
 	put(&body, "{\"model\":\"");
@@ -50,13 +51,13 @@ void request_make(struct request_bytes *request, const char *model, const char *
 		put(&body, "\"}");
 	}
 	put(&body, "]}");
-	size_t head_room = 512 + (key ? strlen(key) : 0);
+	size_t head_room = 512 + (key ? strlen(key) : 0) + (headers ? strlen(headers) : 0);
 	request->bytes = memory_or_end(head_room + body.count);
-	request->count =
-		(size_t)snprintf(request->bytes, head_room,
-	                     "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nuser-agent: bench\r\naccept: */*\r\n"
-	                     "content-type: application/json\r\n%s%s%scontent-length: %zu\r\n\r\n",
-	                     key ? "authorization: Bearer " : "", key ? key : "", key ? "\r\n" : "", body.count);
+	request->count = (size_t)snprintf(
+		request->bytes, head_room,
+		"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nuser-agent: bench\r\naccept: */*\r\n"
+		"content-type: application/json\r\n%s%s%s%scontent-length: %zu\r\n\r\n",
+		key ? "authorization: Bearer " : "", key ? key : "", key ? "\r\n" : "", headers ? headers : "", body.count);
 	memcpy(request->bytes + request->count, body.bytes, body.count);
 	request->count += body.count;
 	free(body.bytes);

@@ -11,7 +11,9 @@ struct request_bytes {
 	size_t count;
 };
 
-/* A chat completion whose body has about body_bytes, most of them in messages of up to 8 KB. key may be NULL. */
-void request_make(struct request_bytes *request, const char *model, const char *key, bool is_stream, size_t body_bytes);
+/* A chat completion whose body has about body_bytes, most of them in messages of up to 8 KB. key and headers (whole lines) may be
+ * NULL. */
+void request_make(struct request_bytes *request, const char *model, const char *key, const char *headers,
+                  bool is_stream, size_t body_bytes);
 
 #endif

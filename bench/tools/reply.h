@@ -19,6 +19,7 @@ enum reply_state {
 struct reply_plan {
 	const struct answers *answers;
 	bool is_stream, has_usage;
+	bool is_exact; /* else only the status and the framing count */
 	struct histogram relay, first_event;
 	uint64_t events, comments;
 };

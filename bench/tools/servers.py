@@ -207,8 +207,10 @@ class Nginx(Started):
 
     @staticmethod
     def version():
-        text = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
-        return text.strip().rsplit("/", 1)[-1]
+        """None where it is not installed."""
+        if not os.path.exists(NGINX):
+            return None
+        return subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr.strip().rsplit("/", 1)[-1]
 
 
 PENSTOCK_CONFIG = """

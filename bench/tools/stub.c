@@ -110,24 +110,9 @@ static void connection_ask_again(struct connection *c)
 /* Puts event c->next_event as a chunk at out; 0 after the last. */
 static size_t chunk_write(struct connection *c, uint64_t sent_ns, char *out)
 {
-	static const char digits[] = "0123456789abcdef";
-	bool is_content = c->next_event >= 1 && c->next_event <= stub.answers.events;
-	char other[512];
-	size_t bytes =
-		is_content ? stub.answers.event_bytes : answers_event(&stub.answers, c->has_usage, c->next_event, 0, other);
-	if (bytes == 0)
-		return 0;
-	size_t at = 0;
-	for (int shift = bytes > 0xffff ? 16 : bytes > 0xfff ? 12 : bytes > 0xff ? 8 : 4; shift >= 0; shift -= 4)
-		out[at++] = digits[(bytes >> shift) & 15];
-	memcpy(out + at, "\r\n", 2);
-	if (is_content)
-		answers_event(&stub.answers, c->has_usage, c->next_event, sent_ns, out + at + 2);
-	else
-		memcpy(out + at + 2, other, bytes);
-	memcpy(out + at + 2 + bytes, "\r\n", 2);
-	c->next_event++;
-	return at + 2 + bytes + 2;
+	size_t bytes = answers_chunk(&stub.answers, c->has_usage, c->next_event, sent_ns, out);
+	c->next_event += bytes != 0;
+	return bytes;
 }
 
 /* What follows the last content event leaves with it, as engines do. */
