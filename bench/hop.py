@@ -116,17 +116,22 @@ def row_sse(bench):
 
 def row_latency(bench):
     """What the hop adds to a request's time on one connection."""
-    servers = bench.servers(Stub())
-    rounds = interleaved(bench, servers, lambda server, is_warming: load(server, "json", connections=1,
+    stub = Stub()
+    servers = bench.servers(stub)
+    # One request at a time: what counts is who sleeps where, which must not be chance. Client and upstream share a core, the proxy has another.
+    cores = sorted(os.sched_getaffinity(0))
+    for server in [stub, *servers.values()]:
+        server.pin(cores[0] if server is stub else cores[-1])
+    rounds = interleaved(bench, servers, lambda server, is_warming: load(server, "json", core=cores[0], connections=1,
                                                                          seconds=1 if is_warming else bench.seconds(3, 2)))
     added = {}
     for share in ("p50", "p99"):
         for name, reports in rounds.items():
             if name == "direct" or "direct" not in rounds:
                 continue
-            added[name, share] = statistics.median(report["latency_us"][share] - direct["latency_us"][share]
-                                                   for report, direct in zip(reports, rounds["direct"]))
-            bench.say(f"{name:9} adds {added[name, share]:6.1f} us at {share}{failures(reports)}")
+            more = [report["latency_us"][share] - direct["latency_us"][share] for report, direct in zip(reports, rounds["direct"])]
+            added[name, share] = statistics.median(more)
+            bench.say(f"{name:9} adds {added[name, share]:6.1f} us at {share} (the rounds: {min(more):.1f} to {max(more):.1f}){failures(reports)}")
     for share, more in (("p50", 10), ("p99", 50)):
         ours, peer = added.get(("penstock", share)), added.get(("nginx", share))
         if ours is None or peer is None:

@@ -5,6 +5,7 @@ status and framing: both write bodies anew. Portkey listens on every interface b
 import argparse
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -76,7 +77,8 @@ class LiteLlm(Peer):
         with open(os.path.join(self.folder, "config.yaml"), "w") as file:
             file.write(f"model_list:\n  - model_name: m\n    litellm_params: {{model: openai/m, api_base: 'http://127.0.0.1:{stub.port}/v1', api_key: none}}\n"
                        "litellm_settings: {telemetry: false}\n")
-        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
+        self.key = "sk-" + secrets.token_hex(16)  # it doesn't start without one
+        environment = {**os.environ, "LITELLM_MASTER_KEY": self.key, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
         self.start([os.path.join(folder, "bin", "litellm"), "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(self.port),
                     "--num_workers", "1"], env=environment, stdout=subprocess.DEVNULL)
         self.await_port(self.port, 90)

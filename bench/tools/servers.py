@@ -90,6 +90,12 @@ class Started:
     def rss_kib(self):
         return sum(rss_kib(pid) for pid in self.processes())
 
+    def pin(self, core):
+        """Its threads run on that core alone."""
+        for pid in self.processes():
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(thread), {core})
+
     def stop(self):
         if self not in Started.running:
             return
@@ -279,8 +285,8 @@ class Gateway(Started):
             shutil.rmtree(folder)
 
 
-def load(server, mode, **settings):
-    """Runs the load client; what it reports, and the server's CPU time meanwhile as cpu_ns."""
+def load(server, mode, core=None, **settings):
+    """Runs the load client, on one core if so asked; what it reports, and the server's CPU time meanwhile as cpu_ns."""
     arguments = [os.path.join(TOOLS, "load"), "--port", str(server.stream_port if mode == "stream" else server.port), "--mode", mode]
     if server.key:
         arguments += ["--key", server.key]
@@ -289,6 +295,8 @@ def load(server, mode, **settings):
     before = server.cpu_ns()
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     try:
+        if core is not None:
+            os.sched_setaffinity(process.pid, {core})
         text = process.communicate(timeout=180)[0]
     finally:
         end(process)
