@@ -273,6 +273,7 @@ static void report(void)
 	       (double)load.complete / took_s, load.plan.events, load.plan.comments);
 	histogram_print(&load.latency, "latency_us");
 	histogram_print(&load.plan.first_event, "first_event_us");
+	histogram_print(&load.plan.first_content, "first_content_us");
 	histogram_print(&load.plan.relay, "relay_us");
 	printf("\"faults\":{");
 	for (int i = 0; i < FAULTS && load.faults[i].what; i++)

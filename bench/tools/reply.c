@@ -63,7 +63,9 @@ static bool event_take(struct reply *reply, struct reply_plan *plan, const char 
 	}
 	if (reply->next_event == 0)
 		histogram_add(&plan->first_event, now - reply->asked_ns);
-	else if (reply->next_event <= plan->answers->events) {
+	if (reply->next_event == 1)
+		histogram_add(&plan->first_content, now - reply->asked_ns);
+	if (reply->next_event >= 1 && reply->next_event <= plan->answers->events) {
 		histogram_add(&plan->relay, now > sent_ns ? now - sent_ns : 0);
 		plan->events++;
 	}

@@ -19,8 +19,8 @@ enum reply_state {
 struct reply_plan {
 	const struct answers *answers;
 	bool is_stream, has_usage;
-	bool is_exact; /* else only the status and the framing count */
-	struct histogram relay, first_event;
+	bool is_exact;                                      /* else only the status and the framing count */
+	struct histogram relay, first_event, first_content; /* first_event is the role's */
 	uint64_t events, comments;
 };
 

@@ -152,17 +152,23 @@ static void stream_one(struct connection *c, uint64_t now)
 	schedule_add(&stub.schedule, &c->due, c->began_ns + c->next_event * stub.gap_ns);
 }
 
+static void answer_text(struct connection *c, const char *body, size_t body_bytes)
+{
+	int head_bytes =
+		snprintf(stub.out, WRITE_BYTES,
+	             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n", body_bytes);
+	memcpy(stub.out + head_bytes, body, body_bytes);
+	connection_ask_again(c);
+	connection_write(c, stub.out, (size_t)head_bytes + body_bytes);
+}
+
 static void answer_begin(struct connection *c)
 {
 	c->is_begun = true;
 	if (!c->is_stream) {
 		size_t body_bytes;
 		const char *body = answers_completion(&body_bytes);
-		int bytes = snprintf(stub.out, WRITE_BYTES,
-		                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
-		                     body_bytes, body);
-		connection_ask_again(c);
-		connection_write(c, stub.out, (size_t)bytes);
+		answer_text(c, body, body_bytes);
 		return;
 	}
 	static const char head[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
@@ -179,15 +185,6 @@ static void answer_begin(struct connection *c)
 		stream_all(c);
 }
 
-static void text_answer(struct connection *c, const char *status, const char *body)
-{
-	int bytes = snprintf(stub.out, WRITE_BYTES,
-	                     "HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s", status,
-	                     strlen(body), body);
-	connection_ask_again(c);
-	connection_write(c, stub.out, (size_t)bytes);
-}
-
 static void answer_get(struct connection *c)
 {
 	char body[512] =
@@ -196,7 +193,7 @@ static void answer_get(struct connection *c)
 		snprintf(body, sizeof body,
 		         "{\"requests\":%" PRIu64 ",\"streams_done\":%" PRIu64 ",\"left\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
 		         stub.requests, stub.streams_done, stub.left, stub.bytes);
-	text_answer(c, "200 OK", body);
+	answer_text(c, body, strlen(body));
 }
 
 static void answer(struct connection *c)
@@ -212,11 +209,7 @@ static void answer(struct connection *c)
 	c->is_begun = false;
 	c->is_stream = request_says(body, body_bytes, "\"stream\"");
 	c->has_usage = c->is_stream && request_says(body, body_bytes, "\"include_usage\"");
-	if (!c->is_stream && !stub.delay_ns) {
-		answer_begin(c);
-		return;
-	}
-	c->began_ns = now_ns() + stub.delay_ns;
+	c->began_ns = c->is_stream || stub.delay_ns ? now_ns() + stub.delay_ns : 0;
 	if (stub.delay_ns)
 		schedule_add(&stub.schedule, &c->due, c->began_ns);
 	else
