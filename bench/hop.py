@@ -230,9 +230,10 @@ def stalled(bench, server, stub, count, shape):
     import time
     before = stub.stats()
     written = []
+    settle_s = 4 if count < 100 else 14  # until the kernel's buffers are full
 
     def watch():
-        time.sleep(4)
+        time.sleep(settle_s)
         first = stub.stats()
         time.sleep(1.5)
         last = stub.stats()
@@ -241,7 +242,7 @@ def stalled(bench, server, stub, count, shape):
     thread = threading.Thread(target=watch)
     thread.start()
     with PeakMemory(server) as memory:
-        report = load(server, "stream", streams=count, ramp=1000, stall=count, stall_s=7, receive_buffer=65536, **shape)
+        report = load(server, "stream", streams=count, ramp=1000, stall=count, stall_s=settle_s + 3, receive_buffer=65536, **shape)
     thread.join()
     return report, memory.growth_kib / count, written
 
