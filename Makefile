@@ -49,7 +49,7 @@ fuzz: ## run every fuzzer for a short while (needs clang)
 	@tools/fuzz-short
 
 format: ## clang-format every .c, .h and .cpp file in place
-	@git ls-files 'src/*.[ch]' 'src/*.cpp' 'test/*.[ch]' | xargs clang-format -i
+	@git ls-files 'src/*.[ch]' 'src/*.cpp' 'test/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
 
 reference: build ## write the reference pages that come from the tables
 	@for page in config metrics; do build/penstock check --reference $$page > docs/$$page.md.new && mv docs/$$page.md.new docs/$$page.md; done

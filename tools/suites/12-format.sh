@@ -8,7 +8,7 @@ if ! clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
 	result format 0 0 1
 	exit
 fi
-mapfile -t files < <(git ls-files 'src/*.[ch]' 'src/*.cpp' 'test/*.[ch]')
+mapfile -t files < <(git ls-files 'src/*.[ch]' 'src/*.cpp' 'test/*.[ch]' 'bench/*.[ch]')
 passed=0
 failed=0
 for file in "${files[@]}"; do
