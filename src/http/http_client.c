@@ -29,7 +29,6 @@ struct http_call {
 	bool is_open;
 	bool in_callback; /* the owner may cancel inside; the memory stays until the callback is back */
 	bool cancelled;
-	struct http_head head;
 };
 
 struct http_pool {
@@ -37,6 +36,7 @@ struct http_pool {
 	struct address address;
 	struct http_pool_settings settings;
 	struct http_call *idle; /* owned list */
+	struct http_head head;  /* of the response that is being read */
 	unsigned idle_count;
 };
 
@@ -141,108 +141,128 @@ static void on_timer(struct timer *timer)
 
 /* ---- the response ---- */
 
-static bool call_owner_with_head(struct http_call *call)
+/* What the owner's callback left: OVER when it cancelled, and the call is freed. */
+enum progress { ONWARD, MORE, OVER };
+
+static void skip(struct span *rest, size_t used)
 {
-	call->in_callback = true;
-	call->events->on_head(call->owner, &call->head);
-	call->in_callback = false;
-	return !call->cancelled;
+	*rest = (struct span){ rest->at + used, rest->len - used };
 }
 
-/* false: the call is gone. */
-static bool hand_out(struct http_call *call, struct span data)
+static enum progress after_callback(struct http_call *call)
+{
+	call->in_callback = false;
+	if (!call->cancelled)
+		return ONWARD;
+	free_call(call);
+	return OVER;
+}
+
+static enum progress hand_out(struct http_call *call, struct span data)
 {
 	if (data.len == 0)
-		return true;
+		return ONWARD;
 	call->in_callback = true;
 	call->events->on_body(call->owner, data);
-	call->in_callback = false;
-	return !call->cancelled;
+	return after_callback(call);
 }
 
-/* false: the call is gone, or more bytes are needed. */
-static bool read_head(struct http_call *call)
+static enum progress break_off(struct http_call *call)
+{
+	end_call(call, ERROR_SYNTAX);
+	return OVER;
+}
+
+static enum progress read_head(struct http_call *call, struct span *rest)
 {
 	size_t used = 0;
 	struct http_fault fault;
+	/* Heads are looked at in the callback only, so that one is enough for all calls. */
+	struct http_head *head = &call->pool->head;
 	bool no_body = span_starts_with(call->request.head, SPAN("HEAD "));
-	enum http_result result = http_parse_response(call->input.data, call->input.len, &http_limits_default,
-	                                              &call->scanned, no_body, &call->head, &used, &fault);
+	enum http_result result =
+		http_parse_response(rest->at, rest->len, &http_limits_default, &call->scanned, no_body, head, &used, &fault);
 	if (result == HTTP_MORE)
-		return false;
-	if (result == HTTP_BAD) {
-		end_call(call, ERROR_SYNTAX);
-		return false;
-	}
+		return MORE;
+	if (result == HTTP_BAD)
+		return break_off(call);
 	call->scanned = 0;
-	if (call->head.status < 200) {
-		bytes_consume(&call->input, used);
-		return true;
+	if (head->status < 200) {
+		skip(rest, used);
+		return ONWARD;
 	}
-	call->keep_alive = call->head.keep_alive;
-	call->body = call->head.body;
-	call->body_left = call->head.content_length;
+	call->keep_alive = head->keep_alive;
+	call->body = head->body;
+	call->body_left = head->content_length;
 	http_chunked_init(&call->chunked);
 	bool is_empty = call->body == HTTP_BODY_NONE || (call->body == HTTP_BODY_LENGTH && call->body_left == 0);
 	call->reading = is_empty ? READING_DONE : READING_BODY;
-	if (!call_owner_with_head(call)) {
-		free_call(call);
-		return false;
-	}
-	bytes_consume(&call->input, used);
-	return true;
+	call->in_callback = true;
+	call->events->on_head(call->owner, head);
+	skip(rest, used);
+	return after_callback(call);
 }
 
-static bool read_chunk(struct http_call *call)
+static enum progress read_chunk(struct http_call *call, struct span *rest)
 {
 	size_t used = 0;
 	struct span piece = { 0 };
 	struct http_fault fault;
-	enum http_result result =
-		http_chunked_feed(&call->chunked, call->input.data, call->input.len, &used, &piece, &fault);
-	if (result == HTTP_BAD) {
-		end_call(call, ERROR_SYNTAX);
-		return false;
-	}
+	enum http_result result = http_chunked_feed(&call->chunked, rest->at, rest->len, &used, &piece, &fault);
+	if (result == HTTP_BAD)
+		return break_off(call);
 	if (result == HTTP_DONE)
 		call->reading = READING_DONE;
-	if (!hand_out(call, piece)) {
-		free_call(call);
-		return false;
-	}
-	bytes_consume(&call->input, used);
-	return true;
+	skip(rest, used);
+	return hand_out(call, piece);
 }
 
-static bool read_plain(struct http_call *call)
+static enum progress read_plain(struct http_call *call, struct span *rest)
 {
-	struct span piece = bytes_span(&call->input);
+	struct span piece = *rest;
 	if (call->body == HTTP_BODY_LENGTH && piece.len >= call->body_left) {
 		piece.len = (size_t)call->body_left;
 		call->reading = READING_DONE;
 	}
 	call->body_left -= piece.len;
-	if (!hand_out(call, piece)) {
-		free_call(call);
-		return false;
-	}
-	bytes_consume(&call->input, piece.len);
-	return true;
+	skip(rest, piece.len);
+	return hand_out(call, piece);
 }
 
-static void process_input(struct http_call *call)
+static enum progress read_some(struct http_call *call, struct span *rest)
 {
-	bool goes_on = true;
-	while (goes_on && call->reading != READING_DONE && call->input.len) {
-		if (call->reading == READING_HEAD)
-			goes_on = read_head(call);
-		else if (call->body == HTTP_BODY_CHUNKED)
-			goes_on = read_chunk(call);
-		else
-			goes_on = read_plain(call);
-	}
-	if (goes_on && call->reading == READING_DONE)
+	if (call->reading == READING_HEAD)
+		return read_head(call, rest);
+	return call->body == HTTP_BODY_CHUNKED ? read_chunk(call, rest) : read_plain(call, rest);
+}
+
+static enum progress end_batch(struct http_call *call)
+{
+	if (call->reading != READING_BODY || !call->events->on_batch)
+		return ONWARD;
+	call->in_callback = true;
+	call->events->on_batch(call->owner);
+	return after_callback(call);
+}
+
+/* Takes what it can from the bytes that were read; what is left of a head is kept. */
+static void process(struct http_call *call, struct span rest)
+{
+	enum progress progress = ONWARD;
+	while (progress == ONWARD && call->reading != READING_DONE && rest.len)
+		progress = read_some(call, &rest);
+	if (progress == OVER)
+		return;
+	if (call->input.len)
+		bytes_consume(&call->input, call->input.len - rest.len);
+	else
+		bytes_append_span(&call->input, rest);
+	if (!bytes_ok(&call->input))
+		end_call(call, ERROR_MEMORY);
+	else if (call->reading == READING_DONE)
 		end_call(call, OK);
+	else
+		(void)end_batch(call);
 }
 
 static void on_read(void *owner, const char *data, size_t len)
@@ -255,11 +275,15 @@ static void on_read(void *owner, const char *data, size_t len)
 		return;
 	}
 	call->has_answer = true;
+	if (call->input.len == 0) {
+		process(call, (struct span){ data, len });
+		return;
+	}
 	bytes_append(&call->input, data, len);
 	if (!bytes_ok(&call->input))
 		end_call(call, ERROR_MEMORY);
 	else
-		process_input(call);
+		process(call, bytes_span(&call->input));
 }
 
 static void on_close(void *owner, enum error why)

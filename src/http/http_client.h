@@ -23,6 +23,8 @@ struct http_call_events {
 	void (*on_head)(void *owner, const struct http_head *head);
 	/* A piece of the body, unchunked; borrowed for the call. May cancel, pause. */
 	void (*on_body)(void *owner, struct span data);
+	/* All that one read brought was handed out, and the call goes on. May cancel, pause. NULL: of no interest. */
+	void (*on_batch)(void *owner);
 	/* The last callback; the call is already freed. OK: the response is complete by its framing. ERROR_SYNTAX: the upstream broke
 	 * the protocol. Else why the connection failed. */
 	void (*on_end)(void *owner, enum error why);

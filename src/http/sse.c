@@ -2,6 +2,8 @@
  * matters is where lines end. The only look ahead is the LF that may follow a CR. */
 #include "http/sse.h"
 
+#include <string.h>
+
 void sse_init(struct sse *sse, size_t limit_bytes)
 {
 	*sse = (struct sse){ .limit = limit_bytes };
@@ -86,9 +88,11 @@ static enum error resolve_cr(struct sse *sse, char byte, size_t *taken)
 /* Takes the bytes up to the next line end, or all. */
 static enum error take_run(struct sse *sse, const char *data, size_t len, size_t *taken)
 {
-	size_t run = 0;
-	while (run < len && data[run] != '\n' && data[run] != '\r')
-		run++;
+	const char *line_feed = memchr(data, '\n', len);
+	size_t run = line_feed ? (size_t)(line_feed - data) : len;
+	const char *carriage_return = memchr(data, '\r', run);
+	if (carriage_return)
+		run = (size_t)(carriage_return - data);
 	const bool has_end = run < len;
 	*taken = run + has_end;
 	const enum error error = append(sse, data, *taken);

@@ -66,7 +66,10 @@ static void run_timers(struct loop *loop)
 			return;
 		heap_remove(&loop->timers, node);
 		struct timer *timer = container_of(node, struct timer, node);
-		timer->fire(timer);
+		if (timer->due_ns > until_ns)
+			timer_start_at(timer, timer->due_ns);
+		else
+			timer->fire(timer);
 	}
 }
 
@@ -236,10 +239,15 @@ void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct time
 void timer_start_at(struct timer *timer, int64_t due_ns)
 {
 	struct heap *timers = &timer->loop->timers;
+	due_ns = max_ll(due_ns, timer->loop->fired_ns + 1);
+	timer->due_ns = due_ns;
+	/* A deadline that moves away with every event of a stream costs nothing: it is looked at again where it stood. */
+	if (timer->node.place && timer->node.key <= due_ns && due_ns != NS_NEVER)
+		return;
 	heap_remove(timers, &timer->node);
 	if (due_ns == NS_NEVER)
 		return;
-	timer->node.key = max_ll(due_ns, timer->loop->fired_ns + 1);
+	timer->node.key = due_ns;
 	/* A few dozen bytes refused by the allocator here leave no way to keep time at all. */
 	MUST(heap_push(timers, &timer->node) == OK);
 }

@@ -34,8 +34,9 @@ void loop_on_turn_end(struct loop *loop, void (*function)(void *argument), void 
 /* ---- timers: embedded, one heap a loop, resolution 1 ms, never early ---- */
 
 struct timer {
-	struct heap_node node; /* key = due, ns */
-	struct loop *loop;     /* borrowed */
+	struct heap_node node; /* key: due, or sooner where it was moved away since */
+	int64_t due_ns;
+	struct loop *loop; /* borrowed */
 	void (*fire)(struct timer *timer);
 };
 

@@ -55,8 +55,9 @@ struct request {
 	int64_t delayed_until_ns; /* test builds: the end of the current one */
 	int64_t stage_since_ns;
 	int64_t stage_ns[STAGE_COUNT]; /* spent so far, but for the current one's */
-	struct timer timer;      /* the waiting stage's deadline */
-	struct timer keep_alive; /* the next comment on a stream that waits for its first token */
+	struct timer timer;            /* the waiting stage's deadline */
+	bool has_deadline;             /* the stage has set it since it was entered */
+	struct timer keep_alive;       /* the next comment on a stream that waits for its first token */
 	struct arena arena;
 	struct config *config; /* a reference of its own: a reload does not change it under way */
 	struct trace_handle trace;

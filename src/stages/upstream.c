@@ -149,8 +149,13 @@ static void on_body(void *owner, struct span data)
 	} else if (upstream->refusal.len + data.len <= REFUSAL_BYTES_MAX) {
 		bytes_append_span(&upstream->refusal, data);
 	}
-	/* A whole answer, or a refusal, is looked at when it has all come. */
-	if (upstream->is_events || upstream->is_broken)
+}
+
+/* Events of one read go on together. A whole answer, or a refusal, is looked at when it has all come. */
+static void on_batch(void *owner)
+{
+	struct request *request = owner;
+	if (request->upstream.is_events || request->upstream.is_broken)
 		pipeline_wake(request, WAKE_READY);
 }
 
@@ -170,7 +175,9 @@ static void on_end(void *owner, enum error why)
 	pipeline_wake(request, WAKE_READY);
 }
 
-static const struct http_call_events call_events = { .on_head = on_head, .on_body = on_body, .on_end = on_end };
+static const struct http_call_events call_events = {
+	.on_head = on_head, .on_body = on_body, .on_batch = on_batch, .on_end = on_end
+};
 
 /* ---- attempts ---- */
 

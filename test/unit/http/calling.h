@@ -26,6 +26,8 @@ struct call {
 	struct bytes body;
 	bool cancels_in_head;
 	bool cancels_in_body;
+	bool cancels_in_batch;
+	int batches;
 	bool pauses_in_body;
 	struct call *next; /* started when this one ends */
 };
@@ -67,7 +69,19 @@ static inline void call_on_end(void *owner, enum error why)
 		call_start(call->upstream, HEAD_TEXT, call->next);
 }
 
-static const struct http_call_events call_events = { call_on_head, call_on_body, call_on_end };
+static inline void call_on_batch(void *owner)
+{
+	struct call *call = owner;
+	ck_assert_int_eq(call->heads, 1);
+	ck_assert_int_eq(call->ends, 0);
+	call->batches++;
+	if (call->cancels_in_batch)
+		http_call_cancel(&call->call);
+}
+
+static const struct http_call_events call_events = {
+	.on_head = call_on_head, .on_body = call_on_body, .on_batch = call_on_batch, .on_end = call_on_end
+};
 
 static inline void upstream_init(struct upstream *upstream, unsigned idle_max)
 {

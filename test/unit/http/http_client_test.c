@@ -301,6 +301,34 @@ START_TEST(connecting_takes_too_long)
 }
 END_TEST
 
-UNIT_MAIN("http/http_client", responses_in_two_parts_at_every_byte, broken_responses, a_head_that_does_not_end,
-          a_response_to_head, a_large_body_goes_out_and_in, cancelling, cancelling_at_the_last_byte,
-          pausing_holds_the_server_back, nobody_listens, connecting_takes_too_long)
+/* Whoever relays wants to write once for all that one read brought. */
+START_TEST(a_read_is_a_batch)
+{
+	struct upstream upstream;
+	struct call call = { 0 };
+	struct call left = { .cancels_in_batch = true };
+	upstream_init(&upstream, 0);
+	call_start(&upstream, HEAD_TEXT, &call);
+	struct peer peer = upstream_accept(&upstream);
+	peer_say(&peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n3\r\ndef\r\n4\r\ngh");
+	run_until(upstream.loop, call.body.len == 8);
+	ck_assert_int_eq(call.batches, 1);
+	peer_say(&peer, "ij\r\n0\r\n\r\n");
+	expect_end(&upstream, &call, OK, "abcdefghij");
+	ck_assert_int_eq(call.batches, 1); /* the end is told by on_end */
+	peer_close(&peer);
+	call_start(&upstream, HEAD_TEXT, &left);
+	peer = upstream_accept(&upstream);
+	peer_say(&peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n");
+	run_until(upstream.loop, left.batches == 1);
+	run_until(upstream.loop, peer_ended(&peer));
+	ck_assert_int_eq(left.ends, 0);
+	bytes_fini(&left.body);
+	peer_close(&peer);
+	upstream_fini(&upstream);
+}
+END_TEST
+
+UNIT_MAIN("http/http_client", a_read_is_a_batch, responses_in_two_parts_at_every_byte, broken_responses,
+          a_head_that_does_not_end, a_response_to_head, a_large_body_goes_out_and_in, cancelling,
+          cancelling_at_the_last_byte, pausing_holds_the_server_back, nobody_listens, connecting_takes_too_long)
