@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ static struct sink {
 	bool is_lost; /* a stopped writer still hangs in its write: no other may start */
 	_Atomic bool is_abandoned;
 	int fd;        /* borrowed */
+	bool is_file;  /* always ready, takes any length */
 	size_t tail;   /* where the oldest byte stands */
 	size_t filled; /* bytes in the ring */
 	_Atomic int level;
@@ -82,6 +84,8 @@ static bool write_some(int fd, const char *data, size_t len, size_t *written)
 static bool wait_for_room(void)
 {
 	struct pollfd wanted = { .fd = sink.fd, .events = POLLOUT };
+	if (sink.is_file)
+		return true;
 	while (poll(&wanted, 1, LOOK_MS) <= 0) {
 		if (atomic_load(&sink.is_abandoned))
 			return false;
@@ -97,12 +101,12 @@ static uint64_t count_lines(const char *data, size_t len)
 	return lines;
 }
 
-/* The oldest bytes that stand in one piece, up to PIPE_BUF of them: a pipe that is ready takes so much at once. */
+/* The oldest bytes that stand in one piece; for what may be a pipe up to PIPE_BUF of them: so much it takes at once when it is ready. */
 static struct span oldest_piece(void)
 {
 	const size_t to_edge = RING_BYTES - sink.tail;
 	const size_t len = sink.filled < to_edge ? sink.filled : to_edge;
-	return (struct span){ sink.ring + sink.tail, len < PIPE_BUF ? len : PIPE_BUF };
+	return (struct span){ sink.ring + sink.tail, len < PIPE_BUF || sink.is_file ? len : PIPE_BUF };
 }
 
 static void give_back(size_t len)
@@ -264,7 +268,9 @@ void log_start(int fd, enum log_level level)
 		unlock_sink();
 		return;
 	}
+	struct stat about;
 	sink.fd = fd;
+	sink.is_file = fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
 	sink.tail = sink.filled = 0;
 	sink.is_ending = sink.has_ended = false;
 	atomic_store(&sink.is_abandoned, false);

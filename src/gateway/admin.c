@@ -177,7 +177,7 @@ static bool may_enter(const struct admin_exchange *admin, const struct http_head
 	const struct gateway *gateway = admin->gateway;
 	for (size_t i = 0; i < gateway->admin_listener_count; i++) {
 		if (!address_is_loopback(listener_address(gateway->admin_listeners[i])))
-			return keys_find(gateway->config, bytes_span(&gateway->secret), head) != NULL;
+			return keys_find(gateway->config, gateway->loops[0].services.digest, head) != NULL;
 	}
 	return true;
 }

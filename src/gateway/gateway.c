@@ -18,6 +18,7 @@
 #include "gateway/certificate.h"
 #include "gateway/gateway_parts.h"
 #include "gateway/secret.h"
+#include "io/digest.h"
 #include "io/signals.h"
 #include "policy/opaque.h"
 #include "stages/pipeline.h"
@@ -184,11 +185,12 @@ static enum error fill_loop(struct gateway *gateway, unsigned index)
 	};
 	services->config = config_ref(gateway->config);
 	services->request_tokens = gateway->request_tokens;
-	services->secret = bytes_span(&gateway->secret);
 	services->metrics = metrics_shard(gateway->metrics, index);
 	services->affinity = gateway->affinity;
 	services->memory = calloc(config->route_count, sizeof(*services->memory));
 	enum error error = services->memory ? OK : ERROR_MEMORY;
+	if (!error && gateway->secret.len)
+		error = digest_new(bytes_span(&gateway->secret), &services->digest);
 	if (!error)
 		error = trace_new(TRACE_RECORDS, stage_texts(), STAGE_COUNT, &services->trace);
 	if (!error)
@@ -213,6 +215,7 @@ static void free_loop(struct worker_loop *loop)
 	for (uint32_t i = 0; services->replicas && i < services->replica_count; i++)
 		http_pool_free(&services->replicas[i]);
 	free(services->replicas);
+	digest_free(&services->digest);
 	free(services->memory);
 	free(services->slots);
 	trace_free(&services->trace);

@@ -42,12 +42,16 @@ static int make_key(const char *state_folder, const char *name)
 	struct bytes fault = { 0 };
 	struct bytes key = { 0 };
 	struct bytes hash = { 0 };
+	struct digest *hmac = NULL;
 	enum error error = secret_load(state_folder, &secret, &fault);
 	random_secure(random, sizeof(random));
 	bytes_append_text(&key, "psk-");
 	write_hex(&key, random, sizeof(random));
 	if (!error)
-		error = digest_hmac(bytes_span(&secret), bytes_span(&key), digest);
+		error = digest_new(bytes_span(&secret), &hmac);
+	if (!error)
+		error = digest_of(hmac, bytes_span(&key), digest);
+	digest_free(&hmac);
 	if (error) {
 		fprintf(stderr, "penstock key: %s\n", fault.len ? bytes_text(&fault) : error_text(error));
 	} else {

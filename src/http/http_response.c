@@ -5,6 +5,9 @@
 #include "base/macros.h"
 #include "http/http_exchange.h"
 
+/* Status line, date, framing. */
+#define OWN_HEADERS_BYTES 192
+
 void http_exchange_write(struct http_exchange *exchange, const struct span *pieces, size_t count)
 {
 	if (exchange->gone || exchange->is_broken)
@@ -42,6 +45,7 @@ static bool has_unread_rest(const struct http_exchange *exchange)
 static void begin_response_head(struct http_exchange *exchange, struct bytes *out, int status, struct span headers)
 {
 	MUST(exchange->response == RESPONSE_NONE);
+	bytes_reserve(out, headers.len + OWN_HEADERS_BYTES);
 	if (has_unread_rest(exchange) || exchange->server->draining)
 		exchange->close_after = true;
 	exchange->is_bodiless = is_head_request(exchange) || status == 204 || status == 304;

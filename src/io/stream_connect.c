@@ -59,8 +59,7 @@ static void on_connected(uv_connect_t *request, int status)
 			stream_report_end(stream, error);
 		return;
 	}
-	if (connecting->address.kind == ADDRESS_TCP)
-		stream_set_tcp_options(stream);
+	stream_come_up(stream, connecting->address.kind == ADDRESS_TCP);
 	stream_connecting_free(&stream->connecting);
 	enum error error = stream_start_reading(stream);
 	if (!error && stream->tls)

@@ -21,6 +21,7 @@ struct stream {
 	struct stream_tls *tls;               /* owned; NULL: plain bytes */
 	struct stream_connecting *connecting; /* owned; NULL once connected */
 	size_t queued;
+	int fd; /* of the handle, once it is up; libuv's */
 	bool reading;
 	bool paused;
 	bool ended;         /* the other side's end, or an error, was reported */
@@ -38,8 +39,8 @@ struct stream {
 extern const struct loop_orphan stream_orphan;
 /* NULL: out of memory. */
 struct stream *stream_new(struct loop *loop, bool is_unix, const struct stream_events *events, void *owner);
-/* Of a TCP connection that is up. */
-void stream_set_tcp_options(struct stream *stream);
+/* The handle is connected. */
+void stream_come_up(struct stream *stream, bool is_tcp);
 enum error stream_start_reading(struct stream *stream);
 /* Past TLS, as the bytes are. */
 enum error stream_write_to_socket(struct stream *stream, const struct span *pieces, size_t count);

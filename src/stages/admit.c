@@ -19,7 +19,7 @@ static uint32_t prompt_work(const struct request *request)
 static void ask(struct request *request)
 {
 	static const uint32_t anonymous_class = CLASS_STANDARD;
-	request->deadline_ns = attempt_deadline_ns(request, clock_now_ns());
+	request->deadline_ns = attempt_deadline_ns(request, request_now_ns(request));
 	request->order = (struct order){ .kind = ORDER_KINDS };
 	uint32_t known_tokens = 0;
 	uint64_t known_replicas = affinity_find(request, &known_tokens);
@@ -45,7 +45,7 @@ enum verdict stage_admit(struct request *request)
 	switch (request->order.kind) {
 	case ORDER_PREPARE:
 		request->predicted_ns = request->order.predicted_ns;
-		trace_event(request->services->trace, request->trace, TRACE_ADMITTED, clock_now_ns(),
+		trace_event(request->services->trace, request->trace, TRACE_ADMITTED, request_now_ns(request),
 		            request->order.queue_ahead, request->order.predicted_ns / NS_PER_MS);
 		return NEXT;
 	case ORDER_REFUSE:

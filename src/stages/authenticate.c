@@ -8,6 +8,6 @@ enum verdict stage_authenticate(struct request *request)
 {
 	if (request->config->key_count == 0)
 		return NEXT;
-	request->key = keys_find(request->config, request->services->secret, http_exchange_head(request->exchange));
+	request->key = keys_find(request->config, request->services->digest, http_exchange_head(request->exchange));
 	return request->key ? NEXT : respond_outcome(request, OUTCOME_unauthenticated);
 }

@@ -45,7 +45,7 @@ enum verdict stage_body(struct request *request)
 		return respond_fault(request, OUTCOME_malformed, &answer);
 	}
 	if (http_exchange_body_is_complete(exchange)) {
-		trace_event(request->services->trace, request->trace, TRACE_BODY, clock_now_ns(),
+		trace_event(request->services->trace, request->trace, TRACE_BODY, request_now_ns(request),
 		            (int64_t)http_exchange_body(exchange).len, 0);
 		return NEXT;
 	}

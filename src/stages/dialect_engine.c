@@ -20,7 +20,7 @@ static void write_request(struct request *request)
 	struct upstream *upstream = &request->upstream;
 	struct bytes *head = &upstream->head;
 	struct span body = http_exchange_body(request->exchange);
-	int64_t left_ns = max_ll(request->deadline_ns - clock_now_ns(), 0);
+	int64_t left_ns = max_ll(request->deadline_ns - request_now_ns(request), 0);
 	bytes_printf(head,
 	             "POST %s HTTP/1.1\r\nhost: engine\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
 	             "x-request-id: %.*s\r\ntraceparent: %.*s\r\nx-penstock-events: 1\r\nx-penstock-deadline-ms: %lld\r\n"

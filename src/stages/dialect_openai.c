@@ -7,6 +7,8 @@
 #include "stages/services.h"
 #include "stages/splice.h"
 
+/* An ordinary head fits. */
+#define HEAD_BYTES 512
 #define EVENT_DEPTH 32
 
 static const struct pool_config *pool_of(const struct request *request)
@@ -100,6 +102,7 @@ static void write_request(struct request *request)
 	for (unsigned i = 0; i < upstream->sent.body_pieces; i++)
 		len += upstream->sent.body[i].len;
 	struct bytes *head = &upstream->head;
+	bytes_reserve(head, HEAD_BYTES);
 	bytes_append_literal(head, "POST ");
 	bytes_append_text(head, url->path);
 	bytes_append_text(head, endpoint_row(request->endpoint)->path);

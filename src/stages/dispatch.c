@@ -10,7 +10,8 @@ enum verdict stage_dispatch(struct request *request)
 {
 	switch (request->order.kind) {
 	case ORDER_DISPATCH:
-		trace_event(request->services->trace, request->trace, TRACE_DISPATCHED, clock_now_ns(), request->replica, 0);
+		trace_event(request->services->trace, request->trace, TRACE_DISPATCHED, request_now_ns(request),
+		            request->replica, 0);
 		return NEXT;
 	case ORDER_REFUSE:
 		return respond_refusal(request);

@@ -8,6 +8,8 @@
 
 /* Least weight of one answer in what a route remembers: the first ones are a plain mean, later ones a sliding one. */
 #define MEMORY_WEIGHT_MIN 0.05
+/* An ordinary line of the access log fits. */
+#define LINE_BYTES 1024
 #define OUTPUT_HIGH 0.9
 
 /* What ended in the middle of an answer, as the replica's doing. */
@@ -114,6 +116,7 @@ enum verdict stage_finish(struct request *request)
 {
 	struct services *services = request->services;
 	struct bytes line = { 0 };
+	bytes_reserve(&line, LINE_BYTES);
 	http_call_cancel(&request->upstream.call);
 	give_ticket_back(request);
 	remember(request);
@@ -121,7 +124,7 @@ enum verdict stage_finish(struct request *request)
 		repeat_note(request);
 	if (request->exchange)
 		http_exchange_end(&request->exchange);
-	int64_t now_ns = clock_now_ns();
+	int64_t now_ns = request_now_ns(request);
 	request->stage_ns[STAGE_finish] += now_ns - request->stage_since_ns;
 	trace_stage(services->trace, request->trace, STAGE_finish, now_ns - request->stage_since_ns);
 	count(request, now_ns);

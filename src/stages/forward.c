@@ -21,7 +21,7 @@ static enum verdict try_again(struct request *request, enum failure failure)
 {
 	struct services *services = request->services;
 	struct upstream *upstream = &request->upstream;
-	int64_t now_ns = clock_now_ns();
+	int64_t now_ns = request_now_ns(request);
 	upstream->failure = failure;
 	upstream_abandon(upstream);
 	trace_event(services->trace, request->trace, TRACE_ATTEMPT_FAILED, now_ns, upstream->attempts, failure);
@@ -60,7 +60,8 @@ enum verdict stage_forward(struct request *request)
 	if (upstream->has_ended)
 		return attempt_answer_refusal(request);
 	if (request->order.kind == ORDER_CANCEL || request->woken & WAKE_TIMEOUT) {
-		trace_event(request->services->trace, request->trace, TRACE_TIMED_OUT, clock_now_ns(), request->stage, 0);
+		trace_event(request->services->trace, request->trace, TRACE_TIMED_OUT, request_now_ns(request), request->stage,
+		            0);
 		return try_again(request, FAILURE_SILENT);
 	}
 	return wait_for_control(request);

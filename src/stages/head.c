@@ -93,7 +93,7 @@ static void take_trace(struct request *request, const struct http_head *head)
 static void begin_trace(struct request *request, const struct http_head *head)
 {
 	struct services *services = request->services;
-	int64_t age_ns = clock_now_ns() - request->begin_ns;
+	int64_t age_ns = request_now_ns(request) - request->begin_ns;
 	take_id(request, head);
 	request->trace = trace_begin(services->trace, request->id, request->begin_ns, clock_wall_ns() - age_ns);
 }
@@ -135,6 +135,6 @@ enum verdict stage_head(struct request *request)
 	}
 	begin_trace(request, head);
 	take_trace(request, head);
-	trace_event(services->trace, request->trace, TRACE_HEAD, clock_now_ns(), head->header_count, 0);
+	trace_event(services->trace, request->trace, TRACE_HEAD, request_now_ns(request), head->header_count, 0);
 	return find_path(request, head);
 }

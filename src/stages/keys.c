@@ -28,16 +28,16 @@ static struct span bearer_token(const struct http_head *head)
 	return span_trim((struct span){ value.at + 7, value.len - 7 });
 }
 
-const struct key_config *keys_find(const struct config *config, struct span secret, const struct http_head *head)
+const struct key_config *keys_find(const struct config *config, struct digest *digest, const struct http_head *head)
 {
 	const struct key_config *found = NULL;
 	struct span token = bearer_token(head);
-	uint8_t digest[DIGEST_BYTES];
-	if (!token.len || digest_hmac(secret, token, digest) != OK)
+	uint8_t bytes[DIGEST_BYTES];
+	if (!token.len || !digest || digest_of(digest, token, bytes) != OK)
 		return NULL;
 	/* Every key is compared, so that the time does not tell which one came near. */
 	for (size_t i = 0; i < config->key_count; i++) {
-		if (hash_matches(config->keys[i].hash, digest))
+		if (hash_matches(config->keys[i].hash, bytes))
 			found = &config->keys[i];
 	}
 	return found;

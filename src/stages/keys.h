@@ -9,8 +9,10 @@
 /* What stands before the digest in the config. */
 #define KEY_HASH_PREFIX "hmac-sha256:"
 
-/* The key whose hash under `secret` is that of the request's "Authorization: Bearer" token; NULL when there is none. Takes the same time
+struct digest;
+
+/* The key whose digest (under the installation's secret) is that of the request's "Authorization: Bearer" token; NULL when there is none. Takes the same time
  * wherever a wrong one differs. Borrowed from the config. */
-const struct key_config *keys_find(const struct config *config, struct span secret, const struct http_head *head);
+const struct key_config *keys_find(const struct config *config, struct digest *digest, const struct http_head *head);
 
 #endif

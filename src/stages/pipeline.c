@@ -86,12 +86,13 @@ static bool is_interrupted(struct request *request)
 		return false;
 	if (request->wakes & WAKE_CANCELLED) {
 		request->outcome = OUTCOME_client_gone;
-		trace_event(request->services->trace, request->trace, TRACE_CLIENT_GONE, clock_now_ns(), request->stage, 0);
+		trace_event(request->services->trace, request->trace, TRACE_CLIENT_GONE, request_now_ns(request),
+		            request->stage, 0);
 		return true;
 	}
 	if (request->wakes & WAKE_SHUTDOWN) {
 		enum verdict verdict = respond_outcome(request, OUTCOME_drained);
-		trace_event(request->services->trace, request->trace, TRACE_DRAINED, clock_now_ns(), 0, 0);
+		trace_event(request->services->trace, request->trace, TRACE_DRAINED, request_now_ns(request), 0, 0);
 		return verdict == ANSWERED;
 	}
 	return false;

@@ -32,8 +32,8 @@ static enum verdict end_of_upstream(struct request *request)
 static enum verdict out_of_time(struct request *request)
 {
 	struct services *services = request->services;
-	trace_event(services->trace, request->trace, TRACE_TIMED_OUT, clock_now_ns(), request->stage, 0);
-	if (clock_now_ns() >= pipeline_total_deadline_ns(request))
+	trace_event(services->trace, request->trace, TRACE_TIMED_OUT, request_now_ns(request), request->stage, 0);
+	if (request_now_ns(request) >= pipeline_total_deadline_ns(request))
 		return respond_outcome(request, OUTCOME_total_timeout);
 	if (request->is_paused) {
 		request->outcome = OUTCOME_client_stalled;
@@ -50,8 +50,8 @@ static void hold_back(struct request *request)
 	if (should_pause == request->is_paused || !upstream->call)
 		return;
 	request->is_paused = should_pause;
-	trace_event(request->services->trace, request->trace, should_pause ? TRACE_PAUSED : TRACE_RESUMED, clock_now_ns(),
-	            (int64_t)queued, 0);
+	trace_event(request->services->trace, request->trace, should_pause ? TRACE_PAUSED : TRACE_RESUMED,
+	            request_now_ns(request), (int64_t)queued, 0);
 	if (should_pause)
 		http_call_pause(upstream->call);
 	else
@@ -79,6 +79,6 @@ enum verdict stage_relay(struct request *request)
 	if (request->woken & WAKE_TIMEOUT)
 		return out_of_time(request);
 	hold_back(request);
-	pipeline_wait_until(request, clock_now_ns() + patience_ns(request));
+	pipeline_wait_until(request, request_now_ns(request) + patience_ns(request));
 	return WAIT;
 }

@@ -44,7 +44,7 @@ bool repeat_is(const struct request *request)
 	const struct repeats *repeats = &request->services->repeats;
 	const struct http_head *head = http_exchange_head(request->exchange);
 	uint64_t count = 0;
-	int64_t now_ns = clock_now_ns();
+	int64_t now_ns = request_now_ns(request);
 	/* The OpenAI and Anthropic SDKs count their tries there. */
 	if (span_to_u64(http_header_value(head, "x-stainless-retry-count"), UINT32_MAX, &count) == OK && count > 0)
 		return true;
@@ -64,7 +64,7 @@ static void note(struct repeats *repeats, uint64_t hash, int64_t now_ns)
 
 void repeat_note(struct request *request)
 {
-	int64_t now_ns = clock_now_ns();
+	int64_t now_ns = request_now_ns(request);
 	if (!http_exchange_head(request->exchange) || !http_exchange_body_is_complete(request->exchange))
 		return;
 	note(&request->services->repeats, key_hash(request), now_ns);

@@ -95,6 +95,11 @@ static uint32_t slot_of(uint64_t ref)
 	return (uint32_t)(ref >> SLOT_SHIFT) & (SLOT_MAX - 1);
 }
 
+int64_t request_now_ns(const struct request *request)
+{
+	return loop_now_ns(request->services->loop);
+}
+
 unsigned request_ref_loop(uint64_t ref)
 {
 	return (unsigned)(ref >> LOOP_SHIFT);

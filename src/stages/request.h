@@ -126,6 +126,8 @@ struct request *request_new(struct services *services, struct http_exchange *exc
 void request_free(struct request *request);
 /* The request of that name on this loop; NULL when it has ended. */
 struct request *request_find(struct services *services, uint64_t ref);
+/* The loop's time (monotonic ns): fresh when the request was woken and whenever a stage was entered. */
+int64_t request_now_ns(const struct request *request);
 /* Which loop a name belongs to. */
 unsigned request_ref_loop(uint64_t ref);
 

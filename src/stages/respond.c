@@ -41,7 +41,7 @@ static void write_duration(struct bytes *out, const char *name, int64_t duration
 static void write_server_timing(const struct request *request, struct bytes *out)
 {
 	const char *comma = "";
-	int64_t now_ns = clock_now_ns();
+	int64_t now_ns = request_now_ns(request);
 	bytes_append_text(out, "server-timing: ");
 	for (int i = 0; i <= (int)request->stage; i++) {
 		int64_t spent_ns = request->stage_ns[i];
@@ -213,7 +213,7 @@ static enum outcome outcome_of(enum refusal refusal)
 enum verdict respond_refusal(struct request *request)
 {
 	const struct order *order = &request->order;
-	trace_event(request->services->trace, request->trace, TRACE_REFUSED, clock_now_ns(), order->refusal,
+	trace_event(request->services->trace, request->trace, TRACE_REFUSED, request_now_ns(request), order->refusal,
 	            order->retry_after_ns / NS_PER_MS);
 	return respond_failure(request, outcome_of(order->refusal), "", max_ll(order->retry_after_ns, 1));
 }
@@ -260,7 +260,7 @@ void respond_on_keep_alive(struct timer *timer)
 	struct request *request = container_of(timer, struct request, keep_alive);
 	struct bytes comment = { 0 };
 	if (!http_exchange_has_started(request->exchange))
-		trace_event(request->services->trace, request->trace, TRACE_KEEP_ALIVE, clock_now_ns(),
+		trace_event(request->services->trace, request->trace, TRACE_KEEP_ALIVE, request_now_ns(request),
 		            KEEP_ALIVE_NS / NS_PER_S, 0);
 	respond_start_stream(request);
 	bytes_append_text(&comment, ": keep-alive\n\n");

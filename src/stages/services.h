@@ -18,6 +18,7 @@
 #include "stages/repeat.h"
 
 struct affinity;
+struct digest;
 struct desk;
 struct request;
 
@@ -46,7 +47,7 @@ struct services {
 	struct random_reserve ids;
 	struct metrics_shard *metrics;
 	struct trace *trace;
-	struct span secret; /* of the API keys' hashes; borrowed */
+	struct digest *digest; /* of API keys; owned; NULL where the config has none */
 	struct http_server *server;
 	const struct fleet *fleet;        /* only what never changes: names, URLs */
 	struct http_pool **replicas;      /* by replica number: this loop's connections */

@@ -60,9 +60,9 @@ void upstream_note_first_token(struct request *request)
 	if (request->upstream.has_first_token)
 		return;
 	request->upstream.has_first_token = true;
-	request->first_token_ns = clock_now_ns() - request->begin_ns;
-	trace_event(services->trace, request->trace, TRACE_FIRST_TOKEN, clock_now_ns(), request->first_token_ns / NS_PER_MS,
-	            request->predicted_ns / NS_PER_MS);
+	request->first_token_ns = request_now_ns(request) - request->begin_ns;
+	trace_event(services->trace, request->trace, TRACE_FIRST_TOKEN, request_now_ns(request),
+	            request->first_token_ns / NS_PER_MS, request->predicted_ns / NS_PER_MS);
 	metric_observe_ns(services->metrics, METRIC_time_to_first_token_seconds, request->route_label, 0,
 	                  request->first_token_ns);
 	desk_add(services->desk,
@@ -118,7 +118,8 @@ static void on_head(void *owner, const struct http_head *head)
 	bool is_whole = upstream->dialect->take_whole && !request->api.stream && has_type(type, SPAN("application/json"));
 	upstream->is_other = (!upstream->is_events && !is_whole) || (encoding.len && !span_is(encoding, "identity"));
 	upstream->retry_after_ns = retry_after_ns(head);
-	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_HEAD, clock_now_ns(), head->status, 0);
+	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_HEAD, request_now_ns(request), head->status,
+	            0);
 }
 
 static void take_events(struct request *request, struct span data)
@@ -171,7 +172,7 @@ static void on_end(void *owner, enum error why)
 		upstream->dialect->take_end(request);
 	if (is_answer && !upstream->is_events && upstream->dialect->take_whole)
 		upstream->dialect->take_whole(request);
-	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_END, clock_now_ns(), why, 0);
+	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_END, request_now_ns(request), why, 0);
 	pipeline_wake(request, WAKE_READY);
 }
 
