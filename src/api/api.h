@@ -93,6 +93,8 @@ enum error api_request_read(struct api_request *request, enum api_endpoint endpo
                             unsigned depth_max, struct arena *arena, struct api_fault *fault);
 enum error api_request_check(struct api_request *request, struct arena *arena, struct api_fault *fault);
 enum error api_request_pass_on(struct api_request *request, struct arena *arena, struct api_fault *fault);
+/* As api_request_check, without a look into messages, tools, tool_choice, response_format, prompt and input: for who translates them. */
+enum error api_request_check_fields(struct api_request *request, struct arena *arena, struct api_fault *fault);
 /* api_request_read and api_request_check. */
 enum error api_request_parse(struct api_request *request, enum api_endpoint endpoint, struct span body,
                              unsigned depth_max, struct arena *arena, struct api_fault *fault);

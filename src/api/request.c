@@ -155,9 +155,6 @@ static enum error check_shapes(struct api_request *request, struct arena *arena,
 {
 	if (request->endpoint == API_EMBEDDING)
 		return api_check_embedding(request, arena, fault);
-	enum error error = api_check_values(request, arena, fault);
-	if (error)
-		return error;
 	return request->endpoint == API_CHAT ? api_check_chat(request, arena, fault) : api_check_prompt(request, fault);
 }
 
@@ -197,11 +194,19 @@ enum error api_request_read(struct api_request *request, enum api_endpoint endpo
 	return error == ERROR_MEMORY ? error : OK; /* what is no model name is refused with the other fields */
 }
 
-enum error api_request_check(struct api_request *request, struct arena *arena, struct api_fault *fault)
+enum error api_request_check_fields(struct api_request *request, struct arena *arena, struct api_fault *fault)
 {
 	enum error error = walk_members(request, false, arena, fault);
 	if (!error && !request->model.len)
 		error = api_refuse(fault, ERROR_SYNTAX, "model", "You must provide a model.");
+	if (!error && request->endpoint != API_EMBEDDING)
+		error = api_check_values(request, arena, fault);
+	return error;
+}
+
+enum error api_request_check(struct api_request *request, struct arena *arena, struct api_fault *fault)
+{
+	enum error error = api_request_check_fields(request, arena, fault);
 	return error ? error : check_shapes(request, arena, fault);
 }
 

@@ -96,9 +96,11 @@ static void check_keys(const struct config *config, const struct config_node *ro
 /* Headers that are the hop's own, or that would hand the client's credentials on. */
 static bool may_be_forwarded(const char *name)
 {
-	static const char *const kept[] = { "authorization", "connection", "content-length", "content-type",      "cookie",
-		                                "expect",        "host",       "keep-alive",     "transfer-encoding", "te",
-		                                "trailer",       "upgrade",    "x-api-key",      "accept-encoding" };
+	static const char *const kept[] = {
+		"authorization", "connection", "content-length", "content-type",      "cookie",
+		"expect",        "host",       "keep-alive",     "transfer-encoding", "te",
+		"trailer",       "upgrade",    "x-api-key",      "accept-encoding",   "anthropic-version"
+	};
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
 	bool is_good = strspn(name, letters) == strlen(name) && strlen(name) <= 64;
 	for (size_t i = 0; i < COUNT_OF(kept); i++)
@@ -127,6 +129,9 @@ static void check_upstream(const struct pool_config *pool, const struct config_n
 			             "\"%s\" can't be passed on: it belongs to the hop, or is no header's name",
 			             pool->upstream_forward_headers.items[i]);
 	}
+	if (pool->upstream_kind == UPSTREAM_ANTHROPIC && *pool->upstream_model == '\0')
+		config_fault(faults, place_or_start(upstream), upstream->path,
+		             "upstream.model is missing: what the model is called there, as claude-sonnet-4-5");
 	const struct config_node *key = config_tree_get(upstream, "key");
 	if (pool->upstream_key[strcspn(pool->upstream_key, "\r\n")] != '\0')
 		config_fault(faults, place_or_start(key), key == NULL ? "" : key->path, "holds a line end");

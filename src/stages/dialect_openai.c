@@ -81,17 +81,6 @@ static void splice_body(struct request *request)
 	request->upstream.sent.body_pieces = splice_finish(&splice, request->upstream.sent.body);
 }
 
-static void write_forwarded(struct request *request, struct bytes *head)
-{
-	const struct string_list *names = &pool_of(request)->upstream_forward_headers;
-	const struct http_head *client = http_exchange_head(request->exchange);
-	for (size_t i = 0; i < names->count; i++) {
-		struct span value = http_header_value(client, names->items[i]);
-		if (value.at)
-			bytes_printf(head, "%s: %.*s\r\n", names->items[i], (int)value.len, value.at);
-	}
-}
-
 static void write_request(struct request *request)
 {
 	struct upstream *upstream = &request->upstream;
@@ -123,7 +112,7 @@ static void write_request(struct request *request)
 		bytes_append_span(head, request->traceparent);
 	}
 	bytes_append_literal(head, "\r\n");
-	write_forwarded(request, head);
+	upstream_write_forwarded(request, head);
 	bytes_append_literal(head, "\r\n");
 }
 

@@ -87,8 +87,20 @@ void upstream_note_error(struct request *request, struct span data)
 {
 	struct upstream *upstream = &request->upstream;
 	upstream->has_error_event = true;
+	upstream->error_failure = FAILURE_SERVER;
 	bytes_clear(&upstream->refusal);
 	bytes_append(&upstream->refusal, data.at, data.len < REFUSAL_BYTES_MAX ? data.len : REFUSAL_BYTES_MAX);
+}
+
+void upstream_write_forwarded(const struct request *request, struct bytes *head)
+{
+	const struct string_list *names = &request->config->pools[request->pool].upstream_forward_headers;
+	const struct http_head *client = http_exchange_head(request->exchange);
+	for (size_t i = 0; i < names->count; i++) {
+		struct span value = http_header_value(client, names->items[i]);
+		if (value.at)
+			bytes_printf(head, "%s: %.*s\r\n", names->items[i], (int)value.len, value.at);
+	}
 }
 
 /* ---- the call ---- */
@@ -172,6 +184,8 @@ static void on_end(void *owner, enum error why)
 		upstream->dialect->take_end(request);
 	if (is_answer && !upstream->is_events && upstream->dialect->take_whole)
 		upstream->dialect->take_whole(request);
+	if (why == OK && upstream->status != 200 && upstream->dialect->take_refusal)
+		upstream->dialect->take_refusal(request);
 	trace_event(request->services->trace, request->trace, TRACE_UPSTREAM_END, request_now_ns(request), why, 0);
 	pipeline_wake(request, WAKE_READY);
 }
@@ -184,7 +198,9 @@ static const struct http_call_events call_events = {
 
 static const struct dialect *dialect_of(const struct pool_config *pool)
 {
-	return config_pool_is_upstream(pool) ? &dialect_openai : &dialect_engine;
+	if (!config_pool_is_upstream(pool))
+		return &dialect_engine;
+	return pool->upstream_kind == UPSTREAM_ANTHROPIC ? &dialect_anthropic : &dialect_openai;
 }
 
 static void forget_attempt(struct upstream *upstream)
@@ -259,7 +275,7 @@ static enum failure failure_of_end(enum error error)
 enum failure upstream_failure(const struct upstream *upstream)
 {
 	if (upstream->has_error_event)
-		return FAILURE_SERVER;
+		return upstream->error_failure;
 	if (upstream->is_broken)
 		return FAILURE_BROKEN;
 	if (!upstream->has_ended)

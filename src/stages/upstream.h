@@ -28,6 +28,8 @@ struct dialect {
 	void (*take_whole)(struct request *request);
 	/* The stream came to an end by its framing; NULL: only what take_event noted counts. */
 	void (*take_end)(struct request *request);
+	/* The body of what is no 200 is in upstream->refusal: may bring it into OpenAI's shape. NULL: it has it. */
+	void (*take_refusal)(struct request *request);
 };
 
 extern const struct dialect dialect_engine;    /* dialect_engine.c */
@@ -56,8 +58,9 @@ struct upstream {
 	bool has_finish_reason;
 	bool is_done; /* the answer came to its own end */
 	bool has_error_event;
-	bool is_broken; /* what came is no answer */
-	bool has_ended; /* the call is over; error says how */
+	enum failure error_failure; /* what the event says: FAILURE_SERVER, unless the dialect knows better */
+	bool is_broken;             /* what came is no answer */
+	bool has_ended;             /* the call is over; error says how */
 	enum error error;
 	enum failure failure;  /* why the last attempt failed */
 	uint32_t events;       /* content events so far: about a token each */
@@ -84,9 +87,11 @@ enum failure upstream_failure(const struct upstream *upstream);
 void upstream_note_content(struct request *request);
 /* The first token is on its way, though nothing for the client is here yet. */
 void upstream_note_first_token(struct request *request);
-/* The event says that the answer failed; its data is kept. */
+/* The event says that the answer failed (as a failure of the server; error_failure may be set behind it); its data is kept. */
 void upstream_note_error(struct request *request, struct span data);
 /* The integer member of that name; -1 when there is none. */
 int64_t upstream_number(const struct json *json, uint32_t node, const char *name);
+/* The client's headers that the pool passes on (upstream.forward_headers). */
+void upstream_write_forwarded(const struct request *request, struct bytes *head);
 
 #endif

@@ -129,7 +129,7 @@ def reloads(checks, penstock):
     penstock.write_config(CONFIG.replace("idle: 1s", "idle: maybe"))
     penstock.process.send_signal(signal.SIGHUP)
     checks.check("a broken config is refused", penstock.wait(lambda: penstock.metric("penstock_config_reload_failures_total") == 1))
-    checks.check("and said with its place", "config.yaml:" in penstock.log_text())
+    checks.check("and said with its place", penstock.wait(lambda: "config.yaml:" in penstock.log_text()))
     penstock.write_config(CONFIG.replace("sequences: 32", "sequences: 16"))
     penstock.process.send_signal(signal.SIGHUP)
     checks.check("one that changes a pool is refused", penstock.wait(lambda: penstock.metric("penstock_config_reload_failures_total") == 2))

@@ -121,6 +121,8 @@ counted 'pools, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python
 counted 'pools, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/pools.py
 counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/tls.py
 counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
+counted 'Anthropic upstream, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/anthropic.py
+counted 'Anthropic upstream, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/anthropic.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 
 if [[ -f $model ]]; then
@@ -131,6 +133,7 @@ if [[ -f $model ]]; then
 		embeddings_client "$folder/bin/python"
 		counted 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
 		chained 'openai of PyPI' "$folder/bin/python" test/clients/openai_python.py
+		counted 'openai of PyPI, Anthropic upstream' "$folder/bin/python" test/clients/anthropic.py
 	else
 		embeddings_client python3
 		skip 'openai of PyPI can not be installed'

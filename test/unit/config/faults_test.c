@@ -121,6 +121,8 @@ static const struct {
 	{ "pools: {big: {upstream: {urls: \"http://h\", forward_headers: [x-a, Cookie]}}}\nroutes: {a: {tiers: big}}",
 	  "t:1:67: pools.big.upstream.forward_headers[1]: \"Cookie\" can't be passed on: it belongs to the hop, or is no "
 	  "header's name\n" },
+	{ "pools: {big: {upstream: {kind: anthropic, urls: \"http://h\"}}}\nroutes: {a: {tiers: big}}",
+	  "t:1:25: pools.big.upstream: upstream.model is missing: what the model is called there, as claude-sonnet-4-5\n" },
 	{ POOLS "routes:\n  a: {}\n",
 	  "t:3:6: routes.a: tiers is missing: Pools that answer, from cheap to strong. One is enough.\n" },
 	{ POOLS "routes:\n  a:\n    tiers: [small, smal]\n",
