@@ -83,15 +83,30 @@ static struct promise promise_of(const struct control *control, const struct poo
 		                     max_ll(first_ns, forecast->first_token_bound_ns) };
 }
 
-/* What is known of an opaque one may be old: one that is idle is asked, or it would never be known anew. */
-static bool has_idle_replica(const struct control *control, const struct pool *pool)
+/* An opaque pool that has a place at a replica which is idle, or of which nothing is known yet: it is asked, whatever the forecast says, or it would never be
+ * known anew. */
+static bool must_be_tried(const struct control *control, const struct pool *pool)
 {
-	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+	for (uint32_t i = 0; i < pool->settings.replica_count && pool->settings.is_opaque; i++) {
 		const struct replica *replica = &control->replicas[pool->first_replica + i];
-		if (replica->in_flight == 0 && pool->queued_count == 0 && replica_credits(control, replica, 0) > 0)
+		bool is_unknown = replica->in_flight == 0 || !opaque_is_known(&replica->opaque);
+		if (is_unknown && pool->queued_count == 0 && replica_credits(control, replica, 0) > 0)
 			return true;
 	}
 	return false;
+}
+
+/* When the first of a pool's replicas may be probed, where each one's circuit is open: nobody need wait to see one fail. 0 when one of them works. */
+static int64_t all_open_until_ns(const struct control *control, const struct pool *pool)
+{
+	int64_t until_ns = NS_NEVER;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct health *health = &control->replicas[pool->first_replica + i].health;
+		if (health->state != HEALTH_OPEN || control->now_ns >= health->open_until_ns)
+			return 0;
+		until_ns = min_ll(until_ns, health->open_until_ns);
+	}
+	return until_ns;
 }
 
 /* Why not to take it, and then by how much it is over; REFUSAL_NONE when nothing speaks against it. */
@@ -103,7 +118,12 @@ static enum refusal weigh(const struct control *control, const struct pool *pool
 		return REFUSAL_NO_REPLICA;
 	}
 	int64_t deadline_ns = max_ll(event->deadline_ns, 0) - control->now_ns;
-	if (pool->settings.is_opaque && has_idle_replica(control, pool))
+	int64_t open_until_ns = all_open_until_ns(control, pool);
+	if (open_until_ns) {
+		*over_ns = open_until_ns - control->now_ns;
+		return REFUSAL_NO_REPLICA;
+	}
+	if (must_be_tried(control, pool))
 		return REFUSAL_NONE;
 	*over_ns = max_ll(promise->wait_ns - pool->settings.wait_max_ns, promise->first_token_ns - deadline_ns);
 	return *over_ns > 0 ? REFUSAL_HOPELESS : REFUSAL_NONE;
@@ -170,6 +190,7 @@ static void on_load(struct control *control, const struct event *event)
 	if (pool->settings.is_opaque) {
 		replica->sequences = opaque_limit(&replica->opaque);
 		replica->rates = opaque_rates(&replica->opaque);
+		replica->ahead_permille = opaque_ahead_permille(&replica->opaque);
 		replica->foreign = event->running > replica->in_flight ? event->running - replica->in_flight : 0;
 		return;
 	}
@@ -233,75 +254,10 @@ static void take_event(struct control *control, const struct event *event)
 
 /* ---- what follows ---- */
 
-/* ---- what each row of scorers.def adds, ns ---- */
-
-/* Until its first token there, from now: its prefill, without what is cached there, and those in front of it. */
-static int64_t score_first_token(const struct control *control, const struct replica *replica,
-                                 const struct ticket *ticket)
+/* A prediction that may be held against a deadline. What is known of an opaque one that is idle may be old: it is asked, or it would never be known anew. */
+static bool is_prediction_good(const struct pool *pool, const struct replica *replica)
 {
-	uint32_t cached = ticket_known_tokens(control, ticket, (uint32_t)(replica - control->replicas));
-	return predict_prefill_ns(&replica->rates, ticket->prompt_tokens - cached + replica->prefill_tokens,
-	                          replica->in_flight);
-}
-
-/* A stream slows down with each one beside it: in_flight is ours and synchronous. */
-static int64_t score_streams(const struct control *control, const struct replica *replica, const struct ticket *ticket)
-{
-	(void)control;
-	(void)ticket;
-	return predict_decode_ns(&replica->rates, 1, 1, 0) * (replica->in_flight + replica->foreign) /
-	       max_ll(replica->sequences, 1);
-}
-
-static int64_t score_failures(const struct control *control, const struct replica *replica, const struct ticket *ticket)
-{
-	(void)ticket;
-	struct health health = replica->health; /* a look must not change it */
-	return health_recent_failures(&health, control->now_ns) * NS_PER_S;
-}
-
-static int64_t score_tried(const struct control *control, const struct replica *replica, const struct ticket *ticket)
-{
-	return ticket_has_tried(ticket, (uint32_t)(replica - control->replicas)) ? PREDICT_MAX_NS : 0;
-}
-
-static int64_t score(const struct control *control, const struct replica *replica, const struct ticket *ticket)
-{
-	int64_t sum_ns = 0;
-#define SCORER(name, help) sum_ns += score_##name(control, replica, ticket);
-#include "policy/scorers.def"
-#undef SCORER
-	return sum_ns;
-}
-
-/* Filter, score, pick: of the replicas that have a credit and may have this request, the one with the least; equal ones by the seeded generator. NULL when
- * there is none. */
-static struct replica *choose_replica(struct control *control, const struct pool *pool, const struct ticket *ticket)
-{
-	struct replica *chosen = NULL;
-	int64_t chosen_ns = NS_NEVER;
-	uint64_t ties = 0;
-	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
-		struct replica *replica = &control->replicas[pool->first_replica + i];
-		if (replica_credits(control, replica, ticket_cells(ticket)) == 0 ||
-		    !retry_allows(ticket, pool->first_replica + i))
-			continue;
-		int64_t score_ns = score(control, replica, ticket);
-		if (score_ns > chosen_ns)
-			continue;
-		ties = score_ns == chosen_ns ? ties + 1 : 1;
-		if (ties == 1 || random_below(&control->random, ties) == 0) {
-			chosen = replica;
-			chosen_ns = score_ns;
-		}
-	}
-	return chosen;
-}
-
-/* Nothing is in front of it there, and what we know of an opaque one may be old: it is asked, or it would never be known anew. */
-static bool is_idle_opaque(const struct pool *pool, const struct replica *replica)
-{
-	return pool->settings.is_opaque && replica->in_flight == 0;
+	return !pool->settings.is_opaque || (replica->in_flight > 0 && opaque_is_known(&replica->opaque));
 }
 
 static void dispatch(struct control *control, struct pool *pool)
@@ -310,7 +266,7 @@ static void dispatch(struct control *control, struct pool *pool)
 	while (has_room(control) && (node = heap_peek(&pool->queue))) {
 		struct ticket *ticket = container_of(node, struct ticket, queue);
 		bool may_go = ticket->attempts == 0 || retry_has_budget(control);
-		struct replica *replica = may_go ? choose_replica(control, pool, ticket) : NULL;
+		struct replica *replica = may_go ? choice_of_replica(control, pool, ticket) : NULL;
 		if (!replica && ticket->attempts == 0)
 			return;
 		if (!may_go && control->now_ns >= ticket->budget_until_ns) {
@@ -321,13 +277,13 @@ static void dispatch(struct control *control, struct pool *pool)
 			/* It may not go where others may: it must not keep them waiting. */
 			heap_remove(&pool->queue, node);
 			ticket->state = TICKET_RESTING;
-			ticket->queue.key = control->now_ns + RESTED_AGAIN_NS;
+			ticket->queue.key = max_ll(retry_due_ns(control, ticket), control->now_ns + RESTED_AGAIN_NS);
 			MUST(heap_push(&control->resting, &ticket->queue) == OK);
 			continue;
 		}
 		/* Work whose first token cannot be in time would only make the next one late, too. */
-		if (!is_idle_opaque(pool, replica) &&
-		    score_first_token(control, replica, ticket) > ticket->deadline_ns - control->now_ns) {
+		if (is_prediction_good(pool, replica) &&
+		    choice_first_token_ns(control, replica, ticket) > ticket->deadline_ns - control->now_ns) {
 			refuse_ticket(control, ticket, REFUSAL_HOPELESS);
 			continue;
 		}
@@ -439,6 +395,7 @@ void control_view_replica(const struct control *control, uint32_t replica_index,
 		.in_flight = replica->in_flight,
 		.limit = replica->sequences,
 		.health = replica->health.state,
-		.first_token_ns = predict_prefill_ns(&replica->rates, 1000 + replica->prefill_tokens, replica->in_flight),
+		.first_token_ns = predict_prefill_ns(&replica->rates, replica_work(replica, 1000, replica->prefill_tokens),
+		                                     replica->in_flight),
 	};
 }

@@ -42,8 +42,9 @@ static enum error fill_tables(struct control *control, const struct control_sett
 		for (uint32_t c = 0; c < CLASS_COUNT; c++)
 			pool->queued[c].first = CONTROL_TICKET_NONE;
 		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++) {
-			control->replicas[replica] =
-				(struct replica){ .pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown };
+			control->replicas[replica] = (struct replica){
+				.pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown, .ahead_permille = 1000
+			};
 			opaque_init(&control->replicas[replica].opaque, pool->settings.concurrency);
 		}
 		/* Those that come back from a failed attempt wait beside those that may. */

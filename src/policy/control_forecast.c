@@ -17,6 +17,11 @@
 
 /* ---- replicas ---- */
 
+uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead)
+{
+	return own_tokens + tokens_ahead * replica->ahead_permille / 1000;
+}
+
 uint32_t replica_credits(const struct control *control, const struct replica *replica, uint64_t cells)
 {
 	if (replica->state != REPLICA_READY || replica->in_flight >= replica->sequences ||
@@ -95,7 +100,7 @@ static struct forecast forecast_at_once(const struct control *control, const str
 		const struct replica *replica = &control->replicas[pool->first_replica + i];
 		if (replica_credits(control, replica, cells) == 0)
 			continue;
-		uint64_t tokens = prompt_tokens + replica->prefill_tokens + before;
+		uint64_t tokens = replica_work(replica, prompt_tokens, replica->prefill_tokens + before);
 		uint32_t decoding = replica->in_flight + ahead->count / open;
 		least_ns = min_ll(least_ns, predict_prefill_ns(&replica->rates, tokens, decoding));
 	}
@@ -157,7 +162,7 @@ static struct forecast forecast_in_turn(const struct control *control, const str
 			continue;
 		service_ns += add_places(control, pool, replica, ahead, &places);
 		/* Another prompt is in front when its turn comes, one of the usual size. */
-		uint64_t tokens = (uint64_t)prompt_tokens + (ahead->count ? ahead->prompt_tokens : 0);
+		uint64_t tokens = replica_work(replica, prompt_tokens, ahead->count ? ahead->prompt_tokens : 0);
 		uint32_t decoding = places_of(replica, 0) - 1;
 		prefill_ns = min_ll(prefill_ns, predict_prefill_ns(&replica->rates, tokens, decoding));
 		usable++;

@@ -31,7 +31,7 @@ void replica_note_failure(struct control *control, const struct ticket *ticket, 
 	enum failure failure = (enum failure)event->failure;
 	if (!is_there(ticket) || !control->pools[ticket->pool].settings.is_opaque)
 		return; /* our own engines' states say it */
-	if (failure == FAILURE_NONE || failure >= FAILURES) {
+	if (failure == FAILURE_NONE || failure == FAILURE_LOCAL || failure >= FAILURES) {
 		health_untold(&replica->health);
 		return;
 	}
@@ -39,6 +39,13 @@ void replica_note_failure(struct control *control, const struct ticket *ticket, 
 		opaque_refused(&replica->opaque, ticket->in_flight);
 	health_failed(&replica->health, control->now_ns, failure, max_ll(event->retry_after_ns, 0),
 	              random_unit(&control->random));
+	replica->sequences = opaque_limit(&replica->opaque);
+}
+
+static void learn_rates(struct replica *replica)
+{
+	replica->rates = opaque_rates(&replica->opaque);
+	replica->ahead_permille = opaque_ahead_permille(&replica->opaque);
 	replica->sequences = opaque_limit(&replica->opaque);
 }
 
@@ -54,8 +61,7 @@ void replica_note_first_token(struct control *control, struct ticket *ticket)
 	uint32_t prompt_tokens = ticket->prompt_tokens > known ? ticket->prompt_tokens - known : 1;
 	opaque_first_token(&replica->opaque, prompt_tokens, ticket->ahead_tokens, ticket->in_flight + replica->foreign,
 	                   control->now_ns - ticket->dispatched_ns);
-	replica->rates = opaque_rates(&replica->opaque);
-	replica->sequences = opaque_limit(&replica->opaque);
+	learn_rates(replica);
 }
 
 void replica_note_end(struct control *control, const struct ticket *ticket, const struct event *event)
@@ -67,7 +73,7 @@ void replica_note_end(struct control *control, const struct ticket *ticket, cons
 		health_untold(&replica->health);
 	if (event->kind == EVENT_DONE && ticket->state == TICKET_STREAMING && !ticket->is_whole && event->output_tokens > 1)
 		opaque_tokens(&replica->opaque, event->output_tokens - 1, control->now_ns - ticket->first_token_ns);
-	replica->rates = opaque_rates(&replica->opaque);
+	learn_rates(replica);
 }
 
 /* ---- another attempt ---- */
@@ -99,8 +105,7 @@ bool retry_has_budget(const struct control *control)
 	return control->retrying < BUDGET_MIN || control->retrying < control->used / BUDGET_SHARE;
 }
 
-/* When another attempt may go out: now where another replica can take it, else after a pause; NS_NEVER when none may. */
-static int64_t next_attempt_ns(struct control *control, const struct ticket *ticket)
+int64_t retry_due_ns(struct control *control, const struct ticket *ticket)
 {
 	const struct pool *pool = &control->pools[ticket->pool];
 	int64_t soonest_ns = NS_NEVER;
@@ -129,7 +134,7 @@ void retry_or_refuse(struct control *control, struct ticket *ticket, const struc
 		ticket->is_barred |= 1U << ticket->attempts;
 	ticket->tried[ticket->attempts] = ticket->replica;
 	ticket->attempts++;
-	int64_t due_ns = may_retry ? next_attempt_ns(control, ticket) : NS_NEVER;
+	int64_t due_ns = may_retry ? retry_due_ns(control, ticket) : NS_NEVER;
 	ticket->attempts--;
 	ticket->deadline_ns = event->deadline_ns > 0 ? event->deadline_ns : ticket->deadline_ns;
 	if (due_ns >= ticket->deadline_ns || due_ns - control->now_ns > pool->settings.wait_max_ns) {

@@ -77,8 +77,9 @@ struct replica {
 	int64_t starting_since_ns;
 	struct predict_rates rates;
 	struct health health;
-	struct opaque opaque; /* of an opaque pool */
-	uint32_t foreign;     /* requests there that are not ours, by its last report */
+	struct opaque opaque;    /* of an opaque pool */
+	uint32_t ahead_permille; /* what a prompt token in front costs, of one of its own: 1,000 in our engines */
+	uint32_t foreign;        /* requests there that are not ours, by its last report */
 };
 
 /* Tickets that wait, of one class. */
@@ -147,11 +148,21 @@ uint32_t ticket_known_tokens(const struct control *control, const struct ticket 
 /* Cells that it may come to hold. */
 uint64_t ticket_cells(const struct ticket *ticket);
 
+/* ---- control_choice.c: which replica ---- */
+
+/* NULL when none has a credit and may have it. */
+struct replica *choice_of_replica(struct control *control, const struct pool *pool, const struct ticket *ticket);
+/* Until its first token there, from now. */
+int64_t choice_first_token_ns(const struct control *control, const struct replica *replica,
+                              const struct ticket *ticket);
+
 /* ---- control_retry.c: attempts that fail ---- */
 
 void retry_or_refuse(struct control *control, struct ticket *ticket, const struct event *event);
 /* Room for one more second attempt. */
 bool retry_has_budget(const struct control *control);
+/* When another attempt may go out: now where a replica can take it that it was not at yet, else after a pause; NS_NEVER when none may. */
+int64_t retry_due_ns(struct control *control, const struct ticket *ticket);
 /* Puts those whose rest is over back in their queues. */
 void retry_rested(struct control *control);
 /* Whether the ticket may still be sent there. */
@@ -168,6 +179,8 @@ void refuse_ticket(struct control *control, struct ticket *ticket, enum refusal 
 
 /* ---- control_forecast.c: what will become of a request ---- */
 
+/* Tokens of a replica's work that stand before a request's first token: its own, and those in front as far as they cost it anything. */
+uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead);
 /* How many requests of `cells` this replica may be sent now, 0 or more. */
 uint32_t replica_credits(const struct control *control, const struct replica *replica, uint64_t cells);
 /* Of a request that joins the queue now. */

@@ -21,6 +21,7 @@ const char *const *failure_texts(void)
 		[FAILURE_NONE] = "none",     [FAILURE_CONNECT] = "connect", [FAILURE_RESET] = "reset",
 		[FAILURE_SILENT] = "silent", [FAILURE_SERVER] = "server",   [FAILURE_BUSY] = "busy",
 		[FAILURE_RATE] = "rate",     [FAILURE_BROKEN] = "broken",   [FAILURE_CUT] = "cut",
+		[FAILURE_LOCAL] = "local",
 	};
 	return texts;
 }

@@ -19,6 +19,7 @@ enum failure {
 	FAILURE_RATE,    /* 429: a quota, not its health */
 	FAILURE_BROKEN,  /* what came is no answer: framing, type, JSON */
 	FAILURE_CUT,     /* broke off after content */
+	FAILURE_LOCAL,   /* no descriptor, no memory here: not its doing */
 	FAILURES
 };
 

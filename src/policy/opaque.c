@@ -15,12 +15,12 @@
 #define UNLOADED_MIN 2
 /* No growth while fewer than this share of it is used: nothing is learned of what was not tried. */
 #define USED_SHARE 0.5
-#define UNLOADED_KNOWN 8
+#define KNOWN 8
 #define REFUSED_FACTOR 0.9
 #define GAP_WEIGHT 0.05
-/* First guesses, of an engine that nobody has asked yet: 50 ms, and 20,000 prompt tokens a second. */
+/* First guesses, of an engine that nobody has asked yet: 50 ms, and 100,000 prompt tokens a second; others in front cost nothing. */
 #define BASE_NS 50e6
-#define TOKEN_NS 50e3
+#define TOKEN_NS 10e3
 #define GAP_NS 20e6
 
 static void init_model(struct step_model *model)
@@ -39,14 +39,14 @@ void opaque_init(struct opaque *opaque, uint32_t concurrency)
 	init_model(&opaque->unloaded);
 }
 
-static struct step_size work_of(uint64_t tokens)
+static struct step_size work_of(uint32_t tokens, uint64_t ahead)
 {
-	return (struct step_size){ .tokens = (uint32_t)min_ll((long long)tokens, UINT32_MAX) };
+	return (struct step_size){ .tokens = tokens, .beside = (uint32_t)min_ll((long long)ahead, UINT32_MAX) };
 }
 
 static void adapt(struct opaque *opaque, const struct step_size *own, uint32_t in_flight, int64_t took_ns)
 {
-	if (opaque->is_fixed || opaque->unloaded.observed < UNLOADED_KNOWN)
+	if (opaque->is_fixed || opaque->unloaded.observed < KNOWN)
 		return;
 	double unloaded_ns = (double)step_model_predict_ns(&opaque->unloaded, own);
 	double gradient = fmin(fmax(TOLERANCE * unloaded_ns / (double)took_ns, GRADIENT_MIN), 1);
@@ -61,8 +61,8 @@ static void adapt(struct opaque *opaque, const struct step_size *own, uint32_t i
 void opaque_first_token(struct opaque *opaque, uint32_t prompt_tokens, uint64_t ahead_tokens, uint32_t in_flight,
                         int64_t took_ns)
 {
-	const struct step_size own = work_of(prompt_tokens);
-	const struct step_size all = work_of(prompt_tokens + ahead_tokens);
+	const struct step_size own = work_of(prompt_tokens, 0);
+	const struct step_size all = work_of(prompt_tokens, ahead_tokens);
 	took_ns = max_ll(took_ns, 1);
 	step_model_observe(&opaque->first_token, &all, took_ns);
 	if (in_flight <= UNLOADED_MIN || in_flight <= opaque->limit * UNLOADED_SHARE)
@@ -99,4 +99,18 @@ struct predict_rates opaque_rates(const struct opaque *opaque)
 		.fixed_ns = (int64_t)fmin(opaque->token_gap_ns > 0 ? opaque->token_gap_ns : GAP_NS, 1e13),
 	};
 	return predict_rates_bounded(&rates);
+}
+
+uint32_t opaque_ahead_permille(const struct opaque *opaque)
+{
+	double terms[STEP_TERMS];
+	step_model_terms(&opaque->first_token, terms);
+	if (terms[STEP_BESIDE] <= 0)
+		return 0;
+	return terms[STEP_BESIDE] >= terms[STEP_TOKEN] ? 1000 : (uint32_t)(1000 * terms[STEP_BESIDE] / terms[STEP_TOKEN]);
+}
+
+bool opaque_is_known(const struct opaque *opaque)
+{
+	return opaque->first_token.observed >= KNOWN;
 }

@@ -1,7 +1,7 @@
 /* What is learned of an engine whose inside we can't see: how long a first token takes by the work in front of it, how fast tokens follow, and how many
  * requests it should be sent at once. Pure: no clock, no I/O.
  *
- *   first_token_ns = base + token * (prompt tokens of the request, and of ours that wait for theirs there)
+ *   first_token_ns = base + token * (prompt tokens of the request) + ahead * (those of ours that wait for their first token there)
  *
  * fitted as a step of the engine is (policy/step_model). The limit follows Netflix's Gradient2 (concurrency-limits, 2018), fed with first-token times over
  * what the same work takes when little is in flight, never with end-to-end times, which output lengths rule:
@@ -39,5 +39,9 @@ uint32_t opaque_limit(const struct opaque *opaque);
 /* A learned limit stays below; control has room for as many. */
 #define OPAQUE_LEARNED_MAX 1024
 struct predict_rates opaque_rates(const struct opaque *opaque);
+/* What a prompt token in front costs, in thousandths of one's own: 0 where an engine takes all at once, as hosted ones do. [0, 1000]. */
+uint32_t opaque_ahead_permille(const struct opaque *opaque);
+/* Whether it has been learned from enough to hold a request against its deadline. */
+bool opaque_is_known(const struct opaque *opaque);
 
 #endif

@@ -267,6 +267,9 @@ static enum failure failure_of_end(enum error error)
 		return FAILURE_CONNECT;
 	case ERROR_SYNTAX:
 		return FAILURE_BROKEN;
+	case ERROR_LIMIT:
+	case ERROR_MEMORY:
+		return FAILURE_LOCAL;
 	default:
 		return FAILURE_RESET;
 	}

@@ -27,11 +27,30 @@ START_TEST(learns_first_tokens_by_the_work)
 		opaque_first_token(&opaque, prompt, ahead, 1 + (uint32_t)(ahead / 1000),
 		                   (int64_t)((double)true_ns(prompt, ahead) * noise));
 	}
+	ck_assert_uint_ge(opaque_ahead_permille(&opaque), 800); /* one behind the other */
 	const struct predict_rates rates = opaque_rates(&opaque);
 	for (uint32_t prompt = 100; prompt < 5000; prompt += 700) {
 		double predicted = (double)predict_prefill_ns(&rates, prompt, 0);
 		ck_assert_double_lt(fabs(predicted / (double)true_ns(prompt, 0) - 1), 0.15);
 	}
+}
+END_TEST
+
+/* One that takes all at once: what is in front costs nothing, and thousands in front must not look like hours. */
+START_TEST(an_engine_without_a_queue_has_none_in_front)
+{
+	struct opaque opaque;
+	struct random random;
+	random_seed(&random, 5);
+	opaque_init(&opaque, 0);
+	ck_assert_uint_eq(opaque_ahead_permille(&opaque), 0);
+	ck_assert(!opaque_is_known(&opaque));
+	for (int i = 0; i < 200; i++) {
+		uint32_t prompt = (uint32_t)random_below(&random, 3000) + 10;
+		opaque_first_token(&opaque, prompt, random_below(&random, 1000000), 500, true_ns(prompt, 0));
+	}
+	ck_assert(opaque_is_known(&opaque));
+	ck_assert_uint_le(opaque_ahead_permille(&opaque), 2);
 }
 END_TEST
 
@@ -114,5 +133,5 @@ START_TEST(token_gaps)
 }
 END_TEST
 
-UNIT_MAIN("policy/opaque", learns_first_tokens_by_the_work, follows_an_engine_that_becomes_slow,
+UNIT_MAIN("policy/opaque", learns_first_tokens_by_the_work, an_engine_without_a_queue_has_none_in_front, follows_an_engine_that_becomes_slow,
           the_limit_finds_the_places, refusals_lower_it_at_once, what_the_operator_knows_stays, token_gaps)

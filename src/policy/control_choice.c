@@ -1,0 +1,74 @@
+/* Which replica a request is sent to: filter, score, pick. The scores are rows of scorers.def. */
+#include "base/clock.h"
+#include "base/macros.h"
+#include "policy/control_state.h"
+
+/* ---- what each row of scorers.def adds, ns ---- */
+
+/* Until its first token there, from now: its prefill, without what is cached there, and those in front of it. */
+int64_t choice_first_token_ns(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	uint32_t cached = ticket_known_tokens(control, ticket, (uint32_t)(replica - control->replicas));
+	uint64_t tokens = replica_work(replica, ticket->prompt_tokens - cached, replica->prefill_tokens);
+	return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
+}
+
+static int64_t score_first_token(const struct control *control, const struct replica *replica,
+                                 const struct ticket *ticket)
+{
+	return choice_first_token_ns(control, replica, ticket);
+}
+
+/* A stream slows down with each one beside it: in_flight is ours and synchronous. */
+static int64_t score_streams(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	(void)control;
+	(void)ticket;
+	return predict_decode_ns(&replica->rates, 1, 1, 0) * (replica->in_flight + replica->foreign) /
+	       max_ll(replica->sequences, 1);
+}
+
+static int64_t score_failures(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	(void)ticket;
+	struct health health = replica->health; /* a look must not change it */
+	return health_recent_failures(&health, control->now_ns) * NS_PER_S;
+}
+
+static int64_t score_tried(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	return ticket_has_tried(ticket, (uint32_t)(replica - control->replicas)) ? PREDICT_MAX_NS : 0;
+}
+
+static int64_t score(const struct control *control, const struct replica *replica, const struct ticket *ticket)
+{
+	int64_t sum_ns = 0;
+#define SCORER(name, help) sum_ns += score_##name(control, replica, ticket);
+#include "policy/scorers.def"
+#undef SCORER
+	return sum_ns;
+}
+
+/* Filter, score, pick: of the replicas that have a credit and may have this request, the one with the least; equal ones by the seeded generator. NULL when
+ * there is none. */
+struct replica *choice_of_replica(struct control *control, const struct pool *pool, const struct ticket *ticket)
+{
+	struct replica *chosen = NULL;
+	int64_t chosen_ns = NS_NEVER;
+	uint64_t ties = 0;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		struct replica *replica = &control->replicas[pool->first_replica + i];
+		if (replica_credits(control, replica, ticket_cells(ticket)) == 0 ||
+		    !retry_allows(ticket, pool->first_replica + i))
+			continue;
+		int64_t score_ns = score(control, replica, ticket);
+		if (score_ns > chosen_ns)
+			continue;
+		ties = score_ns == chosen_ns ? ties + 1 : 1;
+		if (ties == 1 || random_below(&control->random, ties) == 0) {
+			chosen = replica;
+			chosen_ns = score_ns;
+		}
+	}
+	return chosen;
+}
