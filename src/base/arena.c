@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define ALIGNMENT alignof(max_align_t)
-#define BLOCK_BYTES_FIRST ((size_t)4096)
+/* A request has one, for as long as its stream: most need only a few names. */
+#define BLOCK_BYTES_FIRST ((size_t)1024)
 #define BLOCK_BYTES_MAX ((size_t)65536)
 
 struct arena_block {

@@ -129,6 +129,16 @@ static enum refusal weigh(const struct control *control, const struct pool *pool
 	return *over_ns > 0 ? REFUSAL_HOPELESS : REFUSAL_NONE;
 }
 
+/* A forecast that rests on nothing yet; what becomes of it says nothing of later ones. */
+static bool is_guess(const struct control *control, const struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->settings.replica_count && pool->settings.is_opaque; i++) {
+		if (!opaque_is_known(&control->replicas[pool->first_replica + i].opaque))
+			return true;
+	}
+	return false;
+}
+
 static void on_arrive(struct control *control, const struct event *event)
 {
 	MUST(event->pool < control->pool_count && event->class < CLASS_COUNT);
@@ -154,6 +164,7 @@ static void on_arrive(struct control *control, const struct event *event)
 	}
 	struct ticket *ticket = ticket_take(control, event);
 	ticket->forecast = forecast;
+	ticket->is_guess = is_guess(control, pool);
 	give_order(control, &(struct order){
 							.kind = ORDER_PREPARE,
 							.request = event->request,
@@ -166,6 +177,9 @@ static void on_arrive(struct control *control, const struct event *event)
 /* What became of the forecast. Being prepared later than its turn came is not the engine's doing, so it is left out. */
 static void learn_ratio(struct control *control, const struct ticket *ticket)
 {
+	/* Nor do failed attempts, or an answer that comes whole: its first token is its last. */
+	if (ticket->is_guess || ticket->attempts || ticket->is_whole)
+		return;
 	int64_t turn_ns = ticket->arrived_ns + ticket->forecast.wait_ns;
 	int64_t late_ns = max_ll(ticket->prepared_ns - turn_ns, 0);
 	int64_t actual_ns = control->now_ns - ticket->arrived_ns - late_ns;
@@ -210,8 +224,8 @@ static void take_ticket_event(struct control *control, struct ticket *ticket, co
 	case EVENT_FIRST_TOKEN:
 		if (ticket->state != TICKET_DISPATCHED)
 			return;
-		/* One that ran out of time has been learned from; what failed attempts took was nobody's forecast. */
-		if (ticket->expiry.place && !ticket->attempts && !ticket->is_whole)
+		/* One that ran out of time has been learned from. */
+		if (ticket->expiry.place)
 			learn_ratio(control, ticket);
 		replica_note_first_token(control, ticket);
 		ticket_stream(control, ticket);
@@ -304,7 +318,7 @@ static void expire(struct control *control)
 		struct ticket *ticket = container_of(node, struct ticket, expiry);
 		/* Its first token takes longer than this: the forecast was at least so wrong. */
 		bool was_late = control->now_ns - ticket->arrived_ns > ticket->forecast.first_token_ns;
-		if (ticket->state != TICKET_PREPARING && was_late && !ticket->is_whole && !ticket->attempts)
+		if (ticket->state != TICKET_PREPARING && was_late)
 			learn_ratio(control, ticket);
 		if (ticket->state != TICKET_DISPATCHED) {
 			refuse_ticket(control, ticket, REFUSAL_EXPIRED);

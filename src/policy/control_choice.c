@@ -13,9 +13,12 @@ int64_t choice_first_token_ns(const struct control *control, const struct replic
 	return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
 }
 
+/* One of which nothing is known is tried: a guess must not keep it from ever being asked. */
 static int64_t score_first_token(const struct control *control, const struct replica *replica,
                                  const struct ticket *ticket)
 {
+	if (control->pools[replica->pool].settings.is_opaque && !opaque_is_known(&replica->opaque))
+		return 0;
 	return choice_first_token_ns(control, replica, ticket);
 }
 
@@ -51,6 +54,12 @@ static int64_t score(const struct control *control, const struct replica *replic
 
 /* Filter, score, pick: of the replicas that have a credit and may have this request, the one with the least; equal ones by the seeded generator. NULL when
  * there is none. */
+/* Its circuit has been open long enough: some first attempt must be the probe, or one that is well again would never be sent anything beside a good one. */
+static bool is_due_for_a_probe(const struct replica *replica, const struct ticket *ticket)
+{
+	return replica->health.state != HEALTH_CLOSED && ticket->attempts == 0;
+}
+
 struct replica *choice_of_replica(struct control *control, const struct pool *pool, const struct ticket *ticket)
 {
 	struct replica *chosen = NULL;
@@ -61,6 +70,8 @@ struct replica *choice_of_replica(struct control *control, const struct pool *po
 		if (replica_credits(control, replica, ticket_cells(ticket)) == 0 ||
 		    !retry_allows(ticket, pool->first_replica + i))
 			continue;
+		if (is_due_for_a_probe(replica, ticket))
+			return replica;
 		int64_t score_ns = score(control, replica, ticket);
 		if (score_ns > chosen_ns)
 			continue;

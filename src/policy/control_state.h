@@ -48,6 +48,7 @@ struct ticket {
 	int64_t prepared_ns;
 	int64_t deadline_ns;
 	struct forecast forecast; /* on arrival */
+	bool is_guess;            /* the forecast rests on nothing yet */
 	bool is_repeat;
 	bool is_whole;
 	uint64_t known_replicas; /* as in struct event */
