@@ -12,11 +12,11 @@
 #include "policy/control_text.h"
 #include "stages/pipeline.h"
 
-/* Events of one step; a turn with more takes several. */
-#define EVENTS_MAX 256
+/* Events of one step; a turn with more takes several, so that another loop never waits long for the lock. */
+#define EVENTS_MAX 16
 #define ORDERS_MAX (2 * EVENTS_MAX + CONTROL_ORDERS_EXTRA)
 /* Orders lead to events (PREPARE to PREPARED) and those to orders; this many rounds settle any turn, the rest waits for the next. */
-#define ROUNDS_MAX 8
+#define ROUNDS_MAX 64
 
 struct desk {
 	struct desk_room *room;

@@ -133,5 +133,6 @@ START_TEST(token_gaps)
 }
 END_TEST
 
-UNIT_MAIN("policy/opaque", learns_first_tokens_by_the_work, an_engine_without_a_queue_has_none_in_front, follows_an_engine_that_becomes_slow,
-          the_limit_finds_the_places, refusals_lower_it_at_once, what_the_operator_knows_stays, token_gaps)
+UNIT_MAIN("policy/opaque", learns_first_tokens_by_the_work, an_engine_without_a_queue_has_none_in_front,
+          follows_an_engine_that_becomes_slow, the_limit_finds_the_places, refusals_lower_it_at_once,
+          what_the_operator_knows_stays, token_gaps)
