@@ -124,7 +124,7 @@ enum verdict stage_finish(struct request *request)
 		repeat_note(request);
 	if (request->exchange)
 		http_exchange_end(&request->exchange);
-	int64_t now_ns = request_now_ns(request);
+	int64_t now_ns = loop_refresh_now_ns(services->loop);
 	request->stage_ns[STAGE_finish] += now_ns - request->stage_since_ns;
 	trace_stage(services->trace, request->trace, STAGE_finish, now_ns - request->stage_since_ns);
 	count(request, now_ns);
