@@ -128,6 +128,7 @@ unset ASAN_OPTIONS UBSAN_OPTIONS
 if [[ -f $model ]]; then
 	build_or_fail clients build
 	counted burst python3 test/clients/burst.py
+	counted "many, slow and half-sent requests" python3 test/clients/load.py
 	counted "the real engine in trouble" python3 test/clients/real_engine.py
 	if folder=$(packages_folder python "${python_packages[@]}"); then
 		embeddings_client "$folder/bin/python"
