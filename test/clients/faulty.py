@@ -159,7 +159,7 @@ class Faulty:
         self.tasks = set()
 
     async def __aenter__(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 24)
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 24, backlog=1024)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
