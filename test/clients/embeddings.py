@@ -57,6 +57,7 @@ def shape(checks, penstock):
                  and "engine-prefill;dur=" in headers.get("server-timing", "") and "admit;dur=" in headers["server-timing"], headers)
     checks.check("tokens are in the metrics", penstock.wait(lambda: penstock.metric('penstock_prompt_tokens_total{route="vectors"') == 10, 5)
                  and penstock.metric('penstock_output_tokens_total{route="vectors"') == 0)
+    penstock.wait(lambda: '"route":"vectors"' in penstock.log_text(), 5)  # lines are written some milliseconds later, together
     line = next(json.loads(line) for line in penstock.log_text().splitlines() if '"route":"vectors"' in line)
     checks.check("and in the access log", line["outcome"] == "completed" and line["prompt_tokens"] == 10 and line["output_tokens"] == 0, line)
 

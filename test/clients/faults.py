@@ -2,16 +2,23 @@
 
 Usage: faults.py [NUMBER...]"""
 import asyncio
+import datetime
+import email.utils
+import glob
 import inspect
 import json
 import os
+import re
+import shutil
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
 import time
 
 from faulty import ROLE, Faulty, answer, answering, chunk, event, refusing, sequence, usage
-from penstock import Checks, Penstock, SLOWNESS, ask, chat
+from penstock import Checks, PROGRAM, Penstock, SLOWNESS, ask, chat
 
 checks = Checks()
 TESTS = []
@@ -27,7 +34,7 @@ def fault(number, what):
 class House:
     """A Penstock in front of some upstreams."""
 
-    def __init__(self, *upstreams, upstream="", route="", pool="", top=""):
+    def __init__(self, *upstreams, upstream="", route="", pool="", top="", environment=None):
         urls = ", ".join(json.dumps(u if isinstance(u, str) else u.url) for u in upstreams)
         self.penstock = Penstock(f"""
 {top}
@@ -37,7 +44,7 @@ pools:
     {pool}
 routes:
   assistant: {{tiers: up, {route or 'timeouts: {connect: 300ms, first_token: 10s, idle: 10s, total: 60s}'}}}
-""")
+""", environment)
 
     def __enter__(self):
         return self
@@ -683,6 +690,80 @@ async def _(name):
             await asyncio.sleep(0.5)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(1024, hard), hard))
             await house.is_whole_again(name)
+
+
+def fake_clock(path):
+    """The environment in which the wall clock is off by what that file says ("+3600"), the monotonic one is not; None where libfaketime is not there."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") + glob.glob("/usr/lib/faketime/libfaketimeMT.so.1")
+    if not found:
+        return None
+    linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
+    sanitizers = re.findall(r"=> (\S*lib[at]san\S*)", linked)  # these insist on being first
+    return {"LD_PRELOAD": " ".join(sanitizers + found[:1]), "FAKETIME_TIMESTAMP_FILE": path, "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@fault(40, "the clock jumps an hour on, and two hours back")
+async def _(name):
+    async def by_name(session):
+        content = session.json["messages"][0]["content"]
+        if content == "silent":
+            await session.left(10)
+        elif content == "falls silent":
+            await stream_then(3, lambda session: session.left(10))(session)
+        elif content == "go on":
+            await answer(session, tokens=30, gap_s=0.1)
+        else:
+            await answer(session)
+    folder = tempfile.mkdtemp(prefix="penstock-test-")
+    clock = os.path.join(folder, "clock")
+
+    def jump(seconds):
+        with open(clock + ".new", "w") as file:
+            file.write(f"{seconds:+d}\n")
+        os.replace(clock + ".new", clock)
+    jump(0)
+    environment = fake_clock(clock)
+    if environment is None:
+        checks.skip(f"{name}: libfaketime is not installed (Debian's package faketime)")
+        shutil.rmtree(folder)
+        return
+    async with Faulty(by_name) as upstream:
+        with House(upstream, upstream="concurrency: 3", pool="queue: {requests: 1}", route="timeouts: {first_token: 2s, idle: 2s, total: 30s}",
+                   environment=environment) as house:
+            port = house.penstock.port
+            running = []
+            for content in ("go on", "silent", "falls silent"):
+                running.append(asyncio.create_task(ask(port, chat(content, stream=True))))
+                await asyncio.sleep(0.15)
+            refused = []
+            for seconds in (3600, -3600):
+                jump(seconds)
+                result = await house.ask()
+                date = email.utils.parsedate_to_datetime(result.headers["date"]).timestamp()
+                refused.append((result.status, int(result.headers.get("retry-after", 0)), round((date - time.time() - seconds) / 60)))
+                await asyncio.sleep(0.5)
+            going, silent, fallen = await asyncio.gather(*running)
+            checks.check(f"{name}: the stream under it goes on to its end", is_good(going, 30) and 2.9 < going.total_s < 3.5 * SLOWNESS,
+                         f"{going.total_s} {going.body[-200:]}")
+            checks.check(f"{name}: the first token is awaited for its two seconds", silent.status == 504 and 1.9 < silent.total_s < 2.6 * SLOWNESS,
+                         f"{silent.status} {silent.total_s}")
+            checks.check(f"{name}: the next one, too", fallen.status == 200 and fallen.error and fallen.error["code"] == "idle_timeout" and
+                         1.9 < fallen.total_s < 2.6 * SLOWNESS, f"{fallen.error} {fallen.total_s}")
+            checks.check(f"{name}: Retry-After stays small, Date follows the clock", all(status in (429, 503) and 1 <= wait <= 60 and off == 0
+                                                                                        for status, wait, off in refused), refused)
+            await house.is_whole_again(name)
+            await asyncio.to_thread(house.penstock.wait, lambda: house.penstock.log_text().count('"request":') >= 7, 5)
+            lines = [json.loads(line) for line in house.penstock.log_text().splitlines() if line.startswith("{")]
+            requests = [line for line in lines if "request" in line]
+            spans = [ms for line in requests for ms in (line["total_ms"], line.get("first_token_ms", 0), *line["stages_ms"].values())]
+            checks.check(f"{name}: six lines in the access log, no duration below zero or over four seconds", len(requests) == 6 and
+                         all(0 <= ms < 4000 * SLOWNESS for ms in spans), requests)
+            off = sorted((datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp() - time.time()) / 3600 for line in requests)
+            checks.check(f"{name}: its times follow the clock", -1.1 < off[0] < -0.9 and 0.9 < off[-1] < 1.1, off)
+            measured = house.penstock.metric("penstock_request_duration_seconds_sum")
+            checks.check(f"{name}: nor is any in the metrics", 7 < measured < 30 * SLOWNESS, measured)
+    shutil.rmtree(folder)
 
 
 # ---- repeats, identity, headers ----

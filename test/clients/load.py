@@ -126,6 +126,11 @@ def close_all(handles):
         handle.close()
 
 
+def is_small(what, kib, most):
+    """Memory is bounded."""
+    checks.check(f"{what} takes {kib:.1f} KiB of memory (at most {most * MEMORY_SLACK})", kib <= most * MEMORY_SLACK)
+
+
 def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
@@ -149,8 +154,8 @@ async def streams_of_tools(house, count):
     await run_streams(20)
     with PeakMemory(house) as memory:
         report = await run_streams(count)
-    say(f"relay latency p50 {report['relay_us']['p50']:.0f} us, p99 {report['relay_us']['p99']:.0f} us, {report['cpu_ns'] / 1e3 / max(1, report['events']):.1f} us "
-        "of CPU an event")
+    latency, cpu_us = report["relay_us"], report["cpu_ns"] / 1e3 / max(1, report["events"])
+    say(f"relay latency p50 {latency['p50']:.0f} us, p99 {latency['p99']:.0f} us, {cpu_us:.1f} us of CPU an event")
     return report["complete"], report["faults"], memory.growth_kib / count
 
 
@@ -179,7 +184,7 @@ async def streams():
             descriptors = await house.warm()
             good, faults, each = await (streams_of_tools if HAS_TOOLS else streams_of_python)(house, count)
             checks.check(f"{good} of {count} streams are complete and byte-identical to what was sent", good == count, faults)
-            checks.check(f"each takes {each:.1f} KiB of memory (at most 16)", each <= 16 * MEMORY_SLACK)
+            is_small("each", each, 16)
             await house.settles("500 streams", descriptors)
     if HAS_TOOLS:
         stub = Stub(events=20, event_bytes=200, gap_ms=100)
@@ -270,8 +275,7 @@ async def half_sent():
                 before = house.rss_kib()
                 handles += await connect_many(house.port, 1000, begin)
                 await asyncio.to_thread(house.penstock.wait, lambda: house.penstock.metric("penstock_requests_open") == len(handles))
-                each = (house.rss_kib() - before) / 1000
-                checks.check(f"1,000 {what}: each takes {each:.1f} KiB of memory (at most 16)", each <= 16 * MEMORY_SLACK)
+                is_small(f"1,000 {what}: each", (house.rss_kib() - before) / 1000, 16)
             share = await house.share_of_core(3)
             checks.check(f"2,000 half-sent requests cost {share * 100:.2f} % of a core (less than 2)", share < 0.02)
             probe = await house.ask()
@@ -304,6 +308,7 @@ async def half_answered():
              "a head by the byte": (20, dawdling(b"HTTP/1.1 200 OK\r\nx-slow: ")),
              "a chunk size by the byte": (20, dawdling(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n10;x="))}
     for what, (count, plan) in plans.items():
+        most = (2 if count > 20 else 10) * SLOWNESS  # percent of a core
         async with Faulty(plan) as upstream:
             with House(upstream, timeouts="first_token: 1500ms") as house:
                 asked = [asyncio.create_task(house.ask(stream=True)) for _ in range(count)]
@@ -312,8 +317,7 @@ async def half_answered():
                 share = await house.share_of_core(0.8)
                 answers = await asyncio.gather(*asked)
                 took = [a.total_s for a in answers]
-                checks.check(f"{count} upstreams that send {what}: {share * 100:.2f} % of a core (less than {2 if count > 20 else 10})",
-                             share < (0.02 if count > 20 else 0.1) * SLOWNESS)
+                checks.check(f"{count} upstreams that send {what}: {share * 100:.2f} % of a core (less than {most})", share * 100 < most)
                 checks.check(f"{what}: 504 when the first token is due (1.5 s; {min(took):.2f} to {max(took):.2f})", all(
                     a.status == 504 and 1.4 < a.total_s < 1.5 + 0.6 * SLOWNESS for a in answers), [a.status for a in answers if a.status != 504][:5])
                 await asyncio.sleep(0.1 * SLOWNESS)
@@ -321,6 +325,16 @@ async def half_answered():
 
 
 # ---- readers that stop ----
+
+async def own_lateness(is_over):
+    """Seconds that this script's loop was late at most: upstream and clients share it."""
+    worst = 0
+    while not is_over[0]:
+        due = time.monotonic() + 0.02
+        await asyncio.sleep(0.02)
+        worst = max(worst, time.monotonic() - due)
+    return worst
+
 
 @part
 async def stalled():
@@ -369,6 +383,7 @@ async def stalled():
                     gaps.append(now - last[0])
                 last[0] = now
                 return not is_over[0]
+            lateness = asyncio.create_task(own_lateness(is_over))
             beside = asyncio.create_task(ask(house.port, {**chat("hi", stream=True), "model": "steady"}, on_data=on_data))
             await asyncio.sleep(0.3)
             before = house.rss_kib()
@@ -387,12 +402,15 @@ async def stalled():
             each = sent[0] / count
             checks.check(f"the upstream of {count} stalled readers is paused, {each / 1e6:.1f} of {total / 1e6:.1f} MB each on their way", sent[0] == settled and
                          each < 0.9 * total, f"{settled} {sent[0]}")
-            checks.check(f"a stalled reader takes {grown:.0f} KiB of memory (at most 256)", grown <= 256 * MEMORY_SLACK)
-            checks.check(f"a stream beside them has no gap over {max(gaps) * 1e3:.0f} ms (at most 200)", len(gaps) > 50 and max(gaps) < 0.2 * SLOWNESS, len(gaps))
+            is_small("a stalled reader", grown, 256)
             results = await asyncio.gather(*(read_on(handle) for handle in handles))
-            checks.check("each goes on where it stood, to the end, byte for byte", all(r == (total, wanted_sum) for r in results), [r for r in results if r[0] != total][:3])
+            checks.check("each goes on where it stood, to the end, byte for byte", all(r == (total, wanted_sum) for r in results),
+                         [r for r in results if r[0] != total][:3])
             is_over[0] = True
             await beside
+            own = await lateness
+            checks.check(f"a stream beside them has no gap over {max(gaps) * 1e3:.0f} ms (at most {200 * SLOWNESS}, and the {own * 1e3:.0f} ms that this script itself was late)",
+                         len(gaps) > 50 and max(gaps) < 0.2 * SLOWNESS + own, len(gaps))
             await house.settles("stalled readers", descriptors)
 
 
@@ -420,8 +438,8 @@ def small_causes():
     yield "1 KB of nested JSON", head_of(chat_body(',"x":[' + ",".join([deep] * 7) + "]"))
     yield "32 KB in 95 headers", head_of(chat_body(), [f"x-{i}: " + "v" * 325 for i in range(95)])
     yield "32 KB in 5,000 headers, refused", head_of(chat_body(), ["a: b"] * 5000)
-    yield "1 MB of arrays 60 deep", head_of(chat_body(',"x":[' + ",".join([deep] * (mib // 121)) + "]"))
-    yield "1 MB of empty arrays", head_of(chat_body(',"x":[' + ",".join(["[]"] * (mib // 3)) + "]"))
+    yield "8 MB of arrays 60 deep", head_of(chat_body(',"x":[' + ",".join([deep] * (8 * mib // 121 - 1)) + "]"))
+    yield "8 MB of empty arrays", head_of(chat_body(',"x":[' + ",".join(["[]"] * (8 * mib // 3 - 50)) + "]"))
     yield "8 MB of escaped quotes", head_of(chat_body(content='"' + '\\"' * (4 * mib - 60) + '"'))
     yield "8 MB of escaped letters", head_of(chat_body(content='"' + "\\u0041" * (8 * mib // 6 - 20) + '"'))
     yield "8 MB of blanks", head_of(chat_body(" " * (8 * mib - 100)))
@@ -430,12 +448,14 @@ def small_causes():
     yield "1 MB of huge numbers", head_of(chat_body(',"x":[' + ",".join(["9e307"] * (mib // 6)) + "]"))
     yield "100,000 members in one object", head_of(chat_body(f',"x":{{{members}}}'))
     yield "100,000 fields", head_of(chat_body("," + members))
+    yield "600,000 fields", head_of(chat_body("," + ",".join(f'"m{i}":{i % 10}' for i in range(600000))))
     yield "100,000 times the model", head_of(chat_body(',"model":"assistant"' * 100000))
     yield "100,000 messages", head_of(b'{"model":"assistant","messages":[' + b",".join([b'{"role":"user","content":""}'] * 100000) + b"]}")
     yield "100,000 messages that are none", head_of(b'{"model":"assistant","messages":[' + b",".join([b"{}"] * 100000) + b"]}")
     yield "100,000 stop words", head_of(chat_body(',"stop":[' + ",".join(['"a"'] * 100000) + "]"))
     body = padded(64 * kib)
-    yield "64 KB in chunks of a byte", head_of(None, ["transfer-encoding: chunked"]) + b"\r\n\r\n" + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    yield "64 KB in chunks of a byte", head_of(None, ["transfer-encoding: chunked"]) + b"\r\n\r\n" + chunks
 
 
 async def exchange(port, request):

@@ -41,6 +41,7 @@ class Checks:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.skipped = 0
 
     def check(self, what, is_true, detail=""):
         if is_true:
@@ -50,10 +51,14 @@ class Checks:
             self.failed += 1
             print(f"FAIL  {what}  {detail}", flush=True)
 
+    def skip(self, what):
+        self.skipped += 1
+        print(f"skip  {what}", flush=True)
+
     def end(self):
         for report in Penstock.reports:
             self.check("no sanitizer speaks up", False, report)
-        print(f"{self.passed} passed, {self.failed} failed")
+        print(f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else ""))
         sys.exit(1 if self.failed else 0)
 
 

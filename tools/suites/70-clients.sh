@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real clients. First what happens around requests, under AddressSanitizer and then ThreadSanitizer, over the scripted engine; then the build that
-# ships with the real model: a burst, and the official openai packages of PyPI and npm, unchanged.
+# ships: many clients at once, and with the real model a burst, and the official openai packages of PyPI and npm, unchanged.
 # A part that can't run (no model, a package that is neither in the cache nor to be had) is counted as skipped.
 . tools/suites/lib.sh
 
@@ -24,18 +24,19 @@ skipped=0
 
 # counted NAME COMMAND...: adds up its closing line "N passed, N failed"; one that ended badly without a failure, or without that line, has failed.
 counted() {
-	local name=$1 status=0 p f
+	local name=$1 status=0 p f s
 	shift
 	printf '\n-- %s\n' "$name"
 	timeout 150 "$@" >"$scratch/output" 2>&1 || status=$?
 	cat "$scratch/output"
-	read -r p f < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed.*$/\1 \2/p' "$scratch/output" | tail -n 1) || {
+	read -r p f s < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?.*$/\1 \2 \4/p' "$scratch/output" | tail -n 1) || {
 		p=0
 		f=1
 	}
 	[[ $status == 0 || $f != 0 ]] || f=1
 	passed=$((passed + p))
 	failed=$((failed + f))
+	skipped=$((skipped + ${s:-0}))
 }
 
 skip() {
@@ -114,6 +115,10 @@ embeddings_client() {
 build_or_fail clients build-asan -Dtests=true -Dtest_hooks=true -Db_sanitize=address,undefined
 build_or_fail clients build-tsan -Dtests=true -Dtest_hooks=true -Db_sanitize=thread
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
+# What load.py makes streams and checks them with; without it, it does so itself.
+for target in bench/stub bench/load; do
+	TARGET=$target tools/build build-bench -Dbench=true || true
+done
 counted 'lifecycle, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/lifecycle.py
 counted 'lifecycle, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/lifecycle.py
 counted 'upstream and client faults, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/faults.py
@@ -123,10 +128,12 @@ counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 
 counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
 counted 'Anthropic upstream, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/anthropic.py
 counted 'Anthropic upstream, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/anthropic.py
+counted 'load, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/load.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 
+build_or_fail clients build
+counted load python3 test/clients/load.py
 if [[ -f $model ]]; then
-	build_or_fail clients build
 	counted burst python3 test/clients/burst.py
 	counted "many, slow and half-sent requests" python3 test/clients/load.py
 	counted "the real engine in trouble" python3 test/clients/real_engine.py
