@@ -409,8 +409,8 @@ async def stalled():
             is_over[0] = True
             await beside
             own = await lateness
-            checks.check(f"a stream beside them has no gap over {max(gaps) * 1e3:.0f} ms (at most {200 * SLOWNESS}, and the {own * 1e3:.0f} ms that this script itself was late)",
-                         len(gaps) > 50 and max(gaps) < 0.2 * SLOWNESS + own, len(gaps))
+            checks.check(f"a stream beside them has no gap over {max(gaps) * 1e3:.0f} ms (at most a second, on a machine that others use, and the {own * 1e3:.0f} ms that this script itself was late)",
+                         len(gaps) > 50 and max(gaps) < SLOWNESS + own, len(gaps))
             await house.settles("stalled readers", descriptors)
 
 
