@@ -21,6 +21,7 @@
 #include "io/digest.h"
 #include "io/signals.h"
 #include "policy/opaque.h"
+#include "policy/promise.h"
 #include "stages/pipeline.h"
 
 #define TRACE_RECORDS 2048
@@ -117,6 +118,7 @@ static enum error make_tables(struct gateway *gateway)
 		[DOMAIN_STAGE] = { stage_texts(), STAGE_COUNT },
 		[DOMAIN_OUTCOME] = { outcome_texts(), OUTCOME_COUNT },
 		[DOMAIN_FAILURE] = { failure_texts(), FAILURES },
+		[DOMAIN_INDICATOR] = { indicator_texts(), INDICATORS },
 	};
 	enum error error = metrics_new(domains, gateway->loop_count + 1, &gateway->metrics);
 	if (!error)

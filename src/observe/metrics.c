@@ -31,7 +31,7 @@ static const struct metric_row rows[] = {
 #undef LABELS
 
 static const char *const kind_texts[] = { "counter", "gauge", "histogram" };
-static const char *const label_texts[] = { "", "route", "pool", "replica", "stage", "outcome", "failure" };
+static const char *const label_texts[] = { "", "route", "pool", "replica", "stage", "outcome", "failure", "indicator" };
 _Static_assert(COUNT_OF(label_texts) == DOMAIN_COUNT, "a label name for each domain");
 
 /* Upper bounds in ns; one more bucket holds the rest, and one cell the sum. */

@@ -197,8 +197,17 @@ static void write_facts(const struct trace_facts *facts, struct bytes *out)
 	write_text(out, "pool", facts->pool);
 	write_text(out, "replica", facts->replica);
 	write_text(out, "tenant", facts->tenant);
+	write_text(out, "class", facts->class);
+	write_text(out, "rung", facts->rung);
 	write_span(out, "traceparent", facts->traceparent);
 	bytes_printf(out, ",\"streamed\":%s", facts->streamed ? "true" : "false");
+	if (facts->is_repeat)
+		bytes_append_literal(out, ",\"repeat\":true");
+	if (facts->attempts > 1)
+		write_count(out, "attempts", facts->attempts);
+	write_ms(out, "retry_after_ms", facts->retry_after_ns);
+	if (facts->paused_ns)
+		write_ms(out, "paused_ms", facts->paused_ns);
 	write_count(out, "prompt_tokens", facts->prompt_tokens);
 	write_count(out, "cached_tokens", facts->cached_tokens);
 	write_count(out, "output_tokens", facts->output_tokens);

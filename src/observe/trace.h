@@ -41,7 +41,13 @@ struct trace_facts {
 	struct span traceparent;
 	int status; /* 0 = nothing was answered */
 	bool streamed;
-	int64_t prompt_tokens; /* -1 = unknown */
+	bool is_repeat; /* its client asks again */
+	const char *class;
+	const char *rung;       /* of the degrade ladder; NULL = none */
+	int64_t attempts;       /* at replicas; 0 = never got that far */
+	int64_t retry_after_ns; /* told to a refused client; -1 = none was */
+	int64_t paused_ns;      /* the client did not read */
+	int64_t prompt_tokens;  /* -1 = unknown */
 	int64_t cached_tokens;
 	int64_t output_tokens;
 	int64_t first_token_ns; /* from the first byte; -1 = none came */

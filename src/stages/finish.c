@@ -83,6 +83,15 @@ static void count(struct request *request, int64_t now_ns)
 	}
 }
 
+/* In the order of enum request_class, and of the config's choices. */
+static const char *const class_texts[CLASS_COUNT] = { "interactive", "standard", "batch" };
+
+static int64_t paused_ns_of(const struct request *request)
+{
+	int64_t current_ns = request->is_paused ? request_now_ns(request) - request->paused_since_ns : 0;
+	return request->paused_ns + current_ns;
+}
+
 static struct trace_facts facts_of(const struct request *request)
 {
 	const struct upstream *upstream = &request->upstream;
@@ -95,6 +104,11 @@ static struct trace_facts facts_of(const struct request *request)
 		.traceparent = request->traceparent,
 		.status = request->status,
 		.streamed = request->api.stream,
+		.class = class_texts[request->key ? request->key->class : CLASS_STANDARD],
+		.is_repeat = request->is_repeat,
+		.attempts = upstream->attempts,
+		.retry_after_ns = request->retry_after_ns,
+		.paused_ns = paused_ns_of(request),
 		.prompt_tokens = upstream->prompt_tokens,
 		.cached_tokens = upstream->cached_tokens,
 		.output_tokens = upstream->output_tokens >= 0 || !upstream->events ? upstream->output_tokens : upstream->events,

@@ -50,6 +50,10 @@ static void hold_back(struct request *request)
 	if (should_pause == request->is_paused || !upstream->call)
 		return;
 	request->is_paused = should_pause;
+	if (should_pause)
+		request->paused_since_ns = request_now_ns(request);
+	else
+		request->paused_ns += request_now_ns(request) - request->paused_since_ns;
 	trace_event(request->services->trace, request->trace, should_pause ? TRACE_PAUSED : TRACE_RESUMED,
 	            request_now_ns(request), (int64_t)queued, 0);
 	if (should_pause)

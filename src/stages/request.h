@@ -101,11 +101,14 @@ struct request {
 	struct upstream upstream;
 	int64_t first_token_ns; /* from begin; -1 = none came */
 	bool is_paused;         /* upstream is not read, because the client does not read */
+	int64_t paused_since_ns;
+	int64_t paused_ns; /* so far, but for the current pause */
 	uint64_t client_bytes;
 
 	/* whoever answers */
 	enum outcome outcome;
-	int status; /* 0 = nothing was answered */
+	int status;             /* 0 = nothing was answered */
+	int64_t retry_after_ns; /* as told to the client; -1 = it was not */
 };
 
 /* What differs between the endpoints that reach a model. */

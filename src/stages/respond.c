@@ -145,8 +145,11 @@ static enum verdict settle(struct request *request, enum outcome outcome, const 
 /* Some clients' SDKs try again by themselves after 408, 409, 429 and 5xx: where that helps nobody they are told. */
 static void write_retry(struct bytes *out, enum outcome outcome, int64_t wait_ns)
 {
+	/* The header has whole seconds; OpenAI's clients look for the milliseconds first. */
 	if (wait_ns > 0)
-		bytes_printf(out, "retry-after: %lld\r\n", (long long)((wait_ns + NS_PER_S - 1) / NS_PER_S));
+		bytes_printf(out, "retry-after: %lld\r\nretry-after-ms: %lld\r\n",
+		             (long long)((wait_ns + NS_PER_S - 1) / NS_PER_S),
+		             (long long)((wait_ns + NS_PER_MS - 1) / NS_PER_MS));
 	if (outcome_rows[outcome].retry == NEVER || wait_ns > RETRY_MAX_NS)
 		bytes_append_text(out, "x-should-retry: false\r\n");
 }
@@ -155,6 +158,8 @@ static enum verdict settle_with_wait(struct request *request, enum outcome outco
                                      int64_t wait_ns)
 {
 	struct bytes extra = { 0 };
+	if (wait_ns > 0)
+		request->retry_after_ns = wait_ns;
 	write_retry(&extra, outcome, wait_ns);
 	enum verdict verdict = settle(request, outcome, fault, &extra);
 	bytes_fini(&extra);

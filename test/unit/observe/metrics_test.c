@@ -36,11 +36,16 @@ static const char *const replicas[] = { "small-0", "small-1" };
 static const char *const stages[] = { "head", "relay" };
 static const char *const outcomes[] = { "ok", "refused", "failed" };
 static const char *const failures[] = { "none", "reset" };
+static const char *const indicators[] = { "ttft", "cost" };
 
 static const struct metric_values domains[DOMAIN_COUNT] = {
-	[DOMAIN_ROUTE] = { routes, COUNT_OF(routes) },       [DOMAIN_POOL] = { pools, COUNT_OF(pools) },
-	[DOMAIN_REPLICA] = { replicas, COUNT_OF(replicas) }, [DOMAIN_STAGE] = { stages, COUNT_OF(stages) },
-	[DOMAIN_OUTCOME] = { outcomes, COUNT_OF(outcomes) }, [DOMAIN_FAILURE] = { failures, COUNT_OF(failures) },
+	[DOMAIN_ROUTE] = { routes, COUNT_OF(routes) },
+	[DOMAIN_POOL] = { pools, COUNT_OF(pools) },
+	[DOMAIN_REPLICA] = { replicas, COUNT_OF(replicas) },
+	[DOMAIN_STAGE] = { stages, COUNT_OF(stages) },
+	[DOMAIN_OUTCOME] = { outcomes, COUNT_OF(outcomes) },
+	[DOMAIN_FAILURE] = { failures, COUNT_OF(failures) },
+	[DOMAIN_INDICATOR] = { indicators, COUNT_OF(indicators) },
 };
 
 static struct metrics *new_metrics(uint32_t shards)
@@ -83,8 +88,9 @@ START_TEST(the_table_is_sound)
 		              "%s: _total is for counters", row->name);
 		ck_assert_msg(row->scale > 0, "%s", row->name);
 		ck_assert_msg(strcmp(row->kind, "HISTOGRAM") != 0 || ends_with(row->name, "_seconds"), "%s", row->name);
-		ck_assert_msg((row->scale == 1e-9 || row->scale == 1e-12) == (strstr(row->name, "_seconds") != NULL),
-		              "%s: ns and ps become seconds", row->name);
+		bool is_nano = row->scale == 1e-9 || row->scale == 1e-12;
+		bool is_told = strstr(row->name, "_seconds") || strstr(row->name, "cost_");
+		ck_assert_msg(is_nano == is_told, "%s: ns and ps become seconds, nano units of money its units", row->name);
 		ck_assert_msg(row->labels[0] != DOMAIN_NONE || row->labels[1] == DOMAIN_NONE, "%s", row->name);
 	}
 }

@@ -16,9 +16,12 @@ static const char *const stage_names[] = { "head", "forward", "relay" };
 #define STAGES COUNT_OF(stage_names)
 #define WALL_NS (INT64_C(1760000000) * NS_PER_S + 7 * NS_PER_MS)
 
-static const struct trace_facts no_facts = {
-	.prompt_tokens = -1, .cached_tokens = -1, .output_tokens = -1, .first_token_ns = -1, .predicted_ns = -1
-};
+static const struct trace_facts no_facts = { .prompt_tokens = -1,
+	                                         .cached_tokens = -1,
+	                                         .output_tokens = -1,
+	                                         .first_token_ns = -1,
+	                                         .predicted_ns = -1,
+	                                         .retry_after_ns = -1 };
 
 static struct trace *new_trace(uint32_t capacity)
 {
@@ -99,6 +102,12 @@ START_TEST(the_access_log_line_has_all_facts)
 		.traceparent = SPAN("00-1-2-01"),
 		.status = 200,
 		.streamed = true,
+		.is_repeat = true,
+		.class = "batch",
+		.rung = "output-256",
+		.attempts = 2,
+		.retry_after_ns = 1500 * NS_PER_US,
+		.paused_ns = 2 * NS_PER_MS,
 		.prompt_tokens = 0,
 		.cached_tokens = 1,
 		.output_tokens = 2,
@@ -116,6 +125,12 @@ START_TEST(the_access_log_line_has_all_facts)
 	ck_member(&json, JSON_ROOT, "tenant", "\"shop\\n\"");
 	ck_member(&json, JSON_ROOT, "status", "200");
 	ck_member(&json, JSON_ROOT, "streamed", "true");
+	ck_member(&json, JSON_ROOT, "class", "\"batch\"");
+	ck_member(&json, JSON_ROOT, "rung", "\"output-256\"");
+	ck_member(&json, JSON_ROOT, "repeat", "true");
+	ck_member(&json, JSON_ROOT, "attempts", "2");
+	ck_member(&json, JSON_ROOT, "retry_after_ms", "1.500");
+	ck_member(&json, JSON_ROOT, "paused_ms", "2.000");
 	ck_member(&json, JSON_ROOT, "prompt_tokens", "0");
 	ck_member(&json, JSON_ROOT, "first_token_ms", "1.235");
 	ck_member(&json, JSON_ROOT, "predicted_first_token_ms", "0.000");
