@@ -1,4 +1,4 @@
-/* Who holds what: tickets, their queue and their replica. Every count that goes up here goes down here. */
+/* Who holds what: tickets and their replica (their place in the queue: control_queue.c). Every count that goes up here goes down here. */
 #include "policy/control_state.h"
 
 #include <stdlib.h>
@@ -8,9 +8,7 @@
 
 /* Cold start of a pool that has not had one yet. */
 #define COLD_START_NS (3 * NS_PER_S)
-/* The queue's key: class, and in it repeats after first attempts, above this bit; the deadline below it. */
-#define CLASS_SHIFT 59
-#define DEADLINE_MAX_NS ((INT64_C(1) << CLASS_SHIFT) - 1)
+#define DEADLINE_MAX_NS ((INT64_C(1) << 59) - 1)
 
 /* ---- making ---- */
 
@@ -24,8 +22,12 @@ static enum error make_tables(struct control *control, const struct control_sett
 	control->pools = calloc(control->pool_count, sizeof(*control->pools));
 	control->replicas = calloc(control->replica_count, sizeof(*control->replicas));
 	control->tickets = calloc(control->ticket_count, sizeof(*control->tickets));
-	if (!control->pools || !control->replicas || !control->tickets)
+	control->routes = calloc(max_ll(control->route_count, 1), sizeof(*control->routes));
+	control->tenants = calloc(control->tenant_count, sizeof(*control->tenants));
+	if (!control->pools || !control->replicas || !control->tickets || !control->routes || !control->tenants)
 		return ERROR_MEMORY;
+	for (uint32_t i = 0; i < settings->route_count; i++)
+		control->routes[i].settings = settings->routes[i];
 	enum error error = heap_reserve(&control->resting, control->ticket_count);
 	return error ? error : heap_reserve(&control->expiries, control->ticket_count);
 }
@@ -39,16 +41,13 @@ static enum error fill_tables(struct control *control, const struct control_sett
 		pool->settings = settings->pools[i];
 		pool->first_replica = replica;
 		pool->cold_start_ns = COLD_START_NS;
-		for (uint32_t c = 0; c < CLASS_COUNT; c++)
-			pool->queued[c].first = CONTROL_TICKET_NONE;
 		for (uint32_t r = 0; r < pool->settings.replica_count; r++, replica++) {
 			control->replicas[replica] = (struct replica){
 				.pool = i, .first = CONTROL_TICKET_NONE, .rates = predict_rates_unknown, .ahead_permille = 1000
 			};
 			opaque_init(&control->replicas[replica].opaque, pool->settings.concurrency);
 		}
-		/* Those that come back from a failed attempt wait beside those that may. */
-		error = heap_reserve(&pool->queue, control->ticket_count);
+		error = queue_init(control, pool);
 	}
 	for (uint32_t i = 0; i < control->ticket_count; i++)
 		control->tickets[i].next = i + 1 < control->ticket_count ? i + 1 : CONTROL_TICKET_NONE;
@@ -65,10 +64,15 @@ enum error control_new(const struct control_settings *settings, struct control *
 		return ERROR_MEMORY;
 	control->pool_count = settings->pool_count;
 	control->in_flight_max = settings->in_flight_max;
+	/* One that is asked for none still has one: of no promise. */
+	control->route_count = (uint32_t)max_ll(settings->route_count, 1);
+	control->tenant_count = (uint32_t)max_ll(settings->tenant_count, 1);
 	random_seed(&control->random, settings->seed);
 	enum error error = make_tables(control, settings);
 	if (!error)
 		error = fill_tables(control, settings);
+	if (!error)
+		control->tick_ns = tick_first_ns(control);
 	if (error)
 		control_free(&control);
 	*out = control;
@@ -82,12 +86,14 @@ void control_free(struct control **control_slot)
 		return;
 	*control_slot = NULL;
 	for (uint32_t i = 0; control->pools && i < control->pool_count; i++)
-		heap_fini(&control->pools[i].queue);
+		queue_fini(&control->pools[i]);
 	heap_fini(&control->expiries);
 	heap_fini(&control->resting);
 	free(control->pools);
 	free(control->replicas);
 	free(control->tickets);
+	free(control->routes);
+	free(control->tenants);
 	free(control);
 }
 
@@ -129,33 +135,12 @@ static void list_remove(struct control *control, uint32_t *first, struct ticket 
 		control->tickets[ticket->next].previous = ticket->previous;
 }
 
-static void link_to_queue(struct control *control, struct ticket *ticket)
-{
-	struct pool *pool = &control->pools[ticket->pool];
-	struct queued *queued = &pool->queued[ticket->class];
-	list_push(control, &queued->first, ticket);
-	pool->queued_count++;
-	queued->count++;
-	queued->prompt_tokens += ticket->prompt_tokens;
-	queued->output_tokens += ticket->output_tokens;
-}
-
-static void unlink_from_queue(struct control *control, struct ticket *ticket)
-{
-	struct pool *pool = &control->pools[ticket->pool];
-	struct queued *queued = &pool->queued[ticket->class];
-	MUST(pool->queued_count > 0 && queued->count > 0);
-	list_remove(control, &queued->first, ticket);
-	pool->queued_count--;
-	queued->count--;
-	queued->prompt_tokens -= ticket->prompt_tokens;
-	queued->output_tokens -= ticket->output_tokens;
-}
-
 static void link_to_replica(struct control *control, struct ticket *ticket, struct replica *replica)
 {
 	ticket->replica = (uint32_t)(replica - control->replicas);
 	list_push(control, &replica->first, ticket);
+	if (replica->in_flight == 0)
+		replica->busy_since_ns = control->now_ns;
 	replica->in_flight++;
 	replica->reserved_cells += ticket_cells(ticket);
 	replica->prefill_tokens += ticket->prompt_tokens;
@@ -169,11 +154,23 @@ static void unlink_from_replica(struct control *control, struct ticket *ticket)
 	MUST(replica->in_flight > 0);
 	list_remove(control, &replica->first, ticket);
 	replica->in_flight--;
+	if (replica->in_flight == 0)
+		control->pools[ticket->pool].busy_ns += control->now_ns - replica->busy_since_ns;
 	replica->reserved_cells -= ticket_cells(ticket);
 	if (ticket->state == TICKET_DISPATCHED)
 		replica->prefill_tokens -= ticket->prompt_tokens;
 	control->pools[ticket->pool].in_flight--;
 	control->in_flight--;
+}
+
+int64_t pool_busy_ns(const struct control *control, const struct pool *pool)
+{
+	int64_t busy_ns = pool->busy_ns;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		busy_ns += replica->in_flight ? control->now_ns - replica->busy_since_ns : 0;
+	}
+	return busy_ns;
 }
 
 /* ---- a ticket's way ---- */
@@ -192,16 +189,24 @@ struct ticket *ticket_take(struct control *control, const struct event *event)
 		.state = TICKET_PREPARING,
 		.pool = event->pool,
 		.class = event->class,
+		.route = event->route,
+		.tenant = event->tenant,
 		.prompt_tokens = event->prompt_tokens,
 		.output_tokens = event->output_tokens,
 		.arrived_ns = control->now_ns,
 		.deadline_ns = min_ll(max_ll(event->deadline_ns, 0), DEADLINE_MAX_NS),
+		.first_token_max_ns = event->first_token_ns,
 		.is_repeat = event->is_repeat,
 		.is_whole = event->is_whole,
 		.known_replicas = event->known_replicas,
 		.known_tokens = event->known_tokens,
 	};
-	link_to_queue(control, ticket);
+	ticket->order_ns = ticket->deadline_ns;
+	int64_t ttft_ns = control->routes[ticket->route].settings.ttft_ns;
+	if (ttft_ns)
+		ticket->order_ns = min_ll((event->begun_ns ? event->begun_ns : control->now_ns) + ttft_ns, ticket->order_ns);
+	control->tenants[ticket->tenant].open++;
+	queue_link(control, ticket);
 	ticket->expiry.key =
 		wait_max_ns > ticket->deadline_ns - control->now_ns ? ticket->deadline_ns : control->now_ns + wait_max_ns;
 	MUST(heap_push(&control->expiries, &ticket->expiry) == OK);
@@ -216,26 +221,16 @@ struct ticket *ticket_of(struct control *control, const struct event *event)
 	return ticket->state != TICKET_FREE && ticket->request == event->request ? ticket : NULL;
 }
 
-struct ticket *ticket_to_displace(struct control *control, const struct pool *pool, uint32_t class)
-{
-	for (uint32_t c = CLASS_COUNT - 1; c > class; c--)
-		if (pool->queued[c].count)
-			return &control->tickets[pool->queued[c].first];
-	return NULL;
-}
-
 void ticket_enqueue(struct control *control, struct ticket *ticket, uint32_t prompt_tokens)
 {
-	struct pool *pool = &control->pools[ticket->pool];
 	if (prompt_tokens) {
-		struct queued *queued = &pool->queued[ticket->class];
-		queued->prompt_tokens = queued->prompt_tokens - ticket->prompt_tokens + prompt_tokens;
+		struct flow *flow = flow_of(control, ticket);
+		flow->prompt_tokens = flow->prompt_tokens - ticket->prompt_tokens + prompt_tokens;
 		ticket->prompt_tokens = prompt_tokens;
 	}
 	ticket->state = TICKET_QUEUED;
 	ticket->prepared_ns = control->now_ns;
-	ticket->queue.key = ((int64_t)(2 * ticket->class + ticket->is_repeat) << CLASS_SHIFT) + ticket->deadline_ns;
-	MUST(heap_push(&pool->queue, &ticket->queue) == OK);
+	queue_ready(control, ticket);
 }
 
 /* It runs out of time at its deadline, wherever it is. */
@@ -254,9 +249,9 @@ static void end_retrying(struct control *control, struct ticket *ticket)
 
 void ticket_dispatch(struct control *control, struct ticket *ticket, struct replica *replica)
 {
-	struct pool *pool = &control->pools[ticket->pool];
-	heap_remove(&pool->queue, &ticket->queue);
-	unlink_from_queue(control, ticket);
+	queue_charge(control, ticket);
+	queue_unready(control, ticket);
+	queue_unlink(control, ticket);
 	ticket->state = TICKET_DISPATCHED;
 	ticket->dispatched_ns = control->now_ns;
 	ticket->ahead_tokens = replica->prefill_tokens;
@@ -265,6 +260,8 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 	health_dispatched(&replica->health, control->now_ns);
 	ticket->is_retrying = ticket->attempts > 0;
 	control->retrying += ticket->is_retrying;
+	if (ticket->first_token_max_ns)
+		ticket->deadline_ns = min_ll(control->now_ns + ticket->first_token_max_ns, ticket->deadline_ns);
 	expire_at_deadline(control, ticket);
 }
 
@@ -274,9 +271,9 @@ void ticket_rest(struct control *control, struct ticket *ticket, int64_t due_ns)
 	end_retrying(control, ticket);
 	ticket->attempts++;
 	ticket->state = TICKET_RESTING;
-	link_to_queue(control, ticket);
-	ticket->queue.key = due_ns;
-	MUST(heap_push(&control->resting, &ticket->queue) == OK);
+	queue_link(control, ticket);
+	ticket->rest.key = due_ns;
+	MUST(heap_push(&control->resting, &ticket->rest) == OK);
 	expire_at_deadline(control, ticket);
 }
 
@@ -291,13 +288,14 @@ void ticket_stream(struct control *control, struct ticket *ticket)
 
 void ticket_release(struct control *control, struct ticket *ticket)
 {
-	struct pool *pool = &control->pools[ticket->pool];
 	bool is_waiting = ticket->state != TICKET_DISPATCHED && ticket->state != TICKET_STREAMING;
 	heap_remove(&control->expiries, &ticket->expiry);
-	heap_remove(ticket->state == TICKET_RESTING ? &control->resting : &pool->queue, &ticket->queue);
+	heap_remove(&control->resting, &ticket->rest);
+	queue_unready(control, ticket);
 	end_retrying(control, ticket);
+	control->tenants[ticket->tenant].open--;
 	if (is_waiting)
-		unlink_from_queue(control, ticket);
+		queue_unlink(control, ticket);
 	else
 		unlink_from_replica(control, ticket);
 	ticket->state = TICKET_FREE;

@@ -61,30 +61,6 @@ static uint32_t places_of(const struct replica *replica, uint64_t cells)
 	return (uint32_t)min_ll(replica->sequences, max_ll((long long)(replica->cells / cells), 1));
 }
 
-/* ---- the queue ---- */
-
-/* What stands before a request of this class, and its size on average: of itself when nothing does. */
-struct ahead {
-	uint32_t count;
-	uint32_t prompt_tokens;
-	uint32_t output_tokens;
-};
-
-static struct ahead queued_ahead(const struct pool *pool, uint32_t prompt_tokens, uint32_t output_tokens,
-                                 uint32_t class)
-{
-	struct queued sum = { 0 };
-	for (uint32_t c = 0; c <= class; c++) {
-		sum.count += pool->queued[c].count;
-		sum.prompt_tokens += pool->queued[c].prompt_tokens;
-		sum.output_tokens += pool->queued[c].output_tokens;
-	}
-	if (sum.count == 0)
-		return (struct ahead){ 0, prompt_tokens, output_tokens };
-	return (struct ahead){ sum.count, (uint32_t)(sum.prompt_tokens / sum.count),
-		                   (uint32_t)(sum.output_tokens / sum.count) };
-}
-
 /* ---- forecasts ---- */
 
 /* Enough credits for all in front and for this one: the first token takes the prefills that come before it on the least loaded replica. */
@@ -104,7 +80,7 @@ static struct forecast forecast_at_once(const struct control *control, const str
 		uint32_t decoding = replica->in_flight + ahead->count / open;
 		least_ns = min_ll(least_ns, predict_prefill_ns(&replica->rates, tokens, decoding));
 	}
-	return (struct forecast){ .first_token_ns = least_ns, .first_token_bound_ns = least_ns };
+	return (struct forecast){ .first_token_ns = least_ns, .first_token_bound_ns = least_ns, .is_at_once = true };
 }
 
 /* Tokens still to come; one that has outlived its estimate is expected to go on for a quarter of its length. */
@@ -168,25 +144,62 @@ static struct forecast forecast_in_turn(const struct control *control, const str
 		usable++;
 	}
 	if (usable == 0)
-		return (struct forecast){ NS_NEVER, NS_NEVER, NS_NEVER, NS_NEVER };
+		return (struct forecast){ NS_NEVER, NS_NEVER, NS_NEVER, NS_NEVER, false };
 	struct predict_wait wait = predict_places_wait(&places, ahead->count, service_ns / usable);
 	wait.bound_ns += wait.bound_ns / BOUND_MARGIN;
 	return (struct forecast){ wait.expected_ns, wait.bound_ns, wait.expected_ns + prefill_ns,
-		                      wait.bound_ns + prefill_ns };
+		                      wait.bound_ns + prefill_ns, false };
 }
 
-struct forecast forecast_request(const struct control *control, const struct pool *pool, uint32_t prompt_tokens,
-                                 uint32_t output_tokens, uint32_t class)
+struct forecast forecast_request(const struct control *control, const struct pool *pool, const struct event *event)
 {
-	const struct ahead ahead = queued_ahead(pool, prompt_tokens, output_tokens, class);
-	uint64_t cells =
-		max_ll((long long)prompt_tokens + output_tokens, (long long)ahead.prompt_tokens + ahead.output_tokens);
+	const struct ahead ahead = queue_ahead(control, pool, event);
+	uint64_t own_cells = (uint64_t)event->prompt_tokens + event->output_tokens;
+	uint64_t cells = max_ll((long long)own_cells, (long long)ahead.prompt_tokens + ahead.output_tokens);
 	uint64_t credits = 0;
 	for (uint32_t i = 0; i < pool->settings.replica_count; i++)
 		credits += replica_credits(control, &control->replicas[pool->first_replica + i], cells);
 	if (credits > ahead.count)
-		return forecast_at_once(control, pool, prompt_tokens, &ahead, cells);
-	return forecast_in_turn(control, pool, prompt_tokens, &ahead);
+		return forecast_at_once(control, pool, event->prompt_tokens, &ahead, cells);
+	return forecast_in_turn(control, pool, event->prompt_tokens, &ahead);
+}
+
+int64_t forecast_token_ns(const struct control *control, const struct pool *pool)
+{
+	int64_t least_ns = NS_NEVER;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		if (replica->state != REPLICA_READY)
+			continue;
+		uint32_t streams = (uint32_t)min_ll(replica->in_flight + 1, max_ll(replica->sequences, 1));
+		least_ns = min_ll(least_ns, predict_decode_ns(&replica->rates, 1, streams, replica->reserved_cells));
+	}
+	return least_ns;
+}
+
+int64_t forecast_work_ns(const struct control *control, const struct pool *pool, uint32_t prompt_tokens,
+                         uint32_t output_tokens)
+{
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		uint32_t places = places_of(replica, (uint64_t)prompt_tokens + output_tokens);
+		if (replica->state == REPLICA_READY && places)
+			return predict_service_ns(&replica->rates, prompt_tokens, output_tokens, places) / places;
+	}
+	return 0;
+}
+
+uint32_t forecast_kind(const struct forecast *forecast, uint32_t class)
+{
+	return forecast->is_at_once ? CLASS_COUNT : class;
+}
+
+int64_t forecast_expected_ns(const struct pool *pool, uint32_t class, const struct forecast *forecast, int64_t of_it_ns)
+{
+	if (of_it_ns == NS_NEVER)
+		return of_it_ns;
+	double ratio = predict_middle_of(&pool->middles[forecast_kind(forecast, class)]);
+	return min_ll((long long)((double)of_it_ns * ratio), PREDICT_MAX_NS);
 }
 
 /* What became of earlier forecasts tells of replicas that run, with others beside: not of one that runs nothing while nobody waits, and not of the

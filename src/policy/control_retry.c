@@ -149,7 +149,7 @@ void retry_rested(struct control *control)
 {
 	struct heap_node *node;
 	while ((node = heap_peek(&control->resting)) && node->key <= control->now_ns) {
-		struct ticket *ticket = container_of(node, struct ticket, queue);
+		struct ticket *ticket = container_of(node, struct ticket, rest);
 		heap_remove(&control->resting, node);
 		ticket_enqueue(control, ticket, 0);
 	}

@@ -17,23 +17,27 @@ static const char *const event_words[EVENT_KINDS] = {
 	[EVENT_ARRIVE] = "arrive",     [EVENT_PREPARED] = "prepared", [EVENT_FIRST_TOKEN] = "first_token",
 	[EVENT_PROGRESS] = "progress", [EVENT_DONE] = "done",         [EVENT_RETRY] = "retry",
 	[EVENT_FAILED] = "failed",     [EVENT_GONE] = "gone",         [EVENT_LOAD] = "load",
-	[EVENT_TIMER] = "timer",
+	[EVENT_PRESSURE] = "pressure", [EVENT_TIMER] = "timer",
 };
 static const char *const order_words[ORDER_KINDS] = {
-	[ORDER_PREPARE] = "prepare",
-	[ORDER_DISPATCH] = "dispatch",
-	[ORDER_REFUSE] = "refuse",
-	[ORDER_CANCEL] = "cancel",
+	[ORDER_PREPARE] = "prepare", [ORDER_DISPATCH] = "dispatch", [ORDER_REFUSE] = "refuse",
+	[ORDER_CANCEL] = "cancel",   [ORDER_RUNG] = "rung",         [ORDER_SCALE] = "scale",
 };
 static const char *const refusal_words[REFUSALS] = {
-	[REFUSAL_NONE] = "none",         [REFUSAL_QUEUE_FULL] = "queue_full", [REFUSAL_HOPELESS] = "hopeless",
-	[REFUSAL_EXPIRED] = "expired",   [REFUSAL_NO_REPLICA] = "no_replica", [REFUSAL_DEADLINE] = "deadline",
-	[REFUSAL_ATTEMPTS] = "attempts",
+	[REFUSAL_NONE] = "none",         [REFUSAL_QUEUE_FULL] = "queue_full",   [REFUSAL_HOPELESS] = "hopeless",
+	[REFUSAL_EXPIRED] = "expired",   [REFUSAL_NO_REPLICA] = "no_replica",   [REFUSAL_DEADLINE] = "deadline",
+	[REFUSAL_ATTEMPTS] = "attempts", [REFUSAL_PROMISE] = "promise",         [REFUSAL_TRY_AGAIN] = "try_again",
+	[REFUSAL_RATE] = "rate",         [REFUSAL_CONCURRENCY] = "concurrency",
 };
 static const char *const class_words[CLASS_COUNT] = {
 	[CLASS_INTERACTIVE] = "interactive",
 	[CLASS_STANDARD] = "standard",
 	[CLASS_BATCH] = "batch",
+};
+static const char *const rung_words[] = {
+	[RUNG_OUTPUT] = "output",
+	[RUNG_TIER] = "tier",
+	[RUNG_TRY_AGAIN] = "try_again",
 };
 static const char *const state_words[REPLICA_STATES] = {
 	[REPLICA_DOWN] = "down",
@@ -72,7 +76,9 @@ struct table {
 #define PROGRESS BIT(EVENT_PROGRESS)
 #define DONE BIT(EVENT_DONE)
 #define LOAD BIT(EVENT_LOAD)
-#define TICKET (ALL & ~(ARRIVE | LOAD | BIT(EVENT_TIMER)))
+#define PRESSURE BIT(EVENT_PRESSURE)
+#define TICKET (ALL & ~(ARRIVE | LOAD | PRESSURE | BIT(EVENT_TIMER)))
+#define ABOUT_REQUESTS (ALL & ~(BIT(ORDER_RUNG) | BIT(ORDER_SCALE)))
 
 /* clang-format off: one row a field. */
 static const struct field event_fields[] = {
@@ -80,9 +86,18 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "ticket", ticket, TICKET, FORM_NUMBER),
 	FIELD(struct event, "pool", pool, ARRIVE, FORM_NUMBER),
 	FIELD(struct event, "class", class, ARRIVE, FORM_WORD, WORDS(class_words)),
+	FIELD(struct event, "route", route, PRESSURE, FORM_NUMBER),
+	FIELD(struct event, "tenant", tenant, 0, FORM_NUMBER),
+	FIELD(struct event, "weight", limits.weight_permille, 0, FORM_NUMBER),
+	FIELD(struct event, "open_max", limits.concurrency, 0, FORM_NUMBER),
+	FIELD(struct event, "requests_per_minute", limits.requests_per_minute, 0, FORM_NUMBER),
+	FIELD(struct event, "tokens_per_minute", limits.tokens_per_minute, 0, FORM_NUMBER),
+	FIELD(struct event, "permille", permille, PRESSURE, FORM_NUMBER),
+	FIELD(struct event, "begun", begun_ns, 0, FORM_TIME),
 	FIELD(struct event, "prompt", prompt_tokens, ARRIVE | PREPARED | DONE, FORM_NUMBER),
 	FIELD(struct event, "output", output_tokens, ARRIVE | PROGRESS | DONE, FORM_NUMBER),
 	FIELD(struct event, "deadline", deadline_ns, ARRIVE, FORM_TIME),
+	FIELD(struct event, "first_token", first_token_ns, 0, FORM_TIME),
 	FIELD(struct event, "repeat", is_repeat, 0, FORM_NUMBER),
 	FIELD(struct event, "whole", is_whole, 0, FORM_NUMBER),
 	FIELD(struct event, "known_replicas", known_replicas, 0, FORM_NUMBER),
@@ -104,17 +119,24 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "base_ns", rates.base_ns, 0, FORM_NS),
 };
 static const struct field order_fields[] = {
-	FIELD(struct order, "request", request, ALL, FORM_NUMBER),
-	FIELD(struct order, "ticket", ticket, ALL, FORM_NUMBER),
+	FIELD(struct order, "request", request, ABOUT_REQUESTS, FORM_NUMBER),
+	FIELD(struct order, "ticket", ticket, ABOUT_REQUESTS, FORM_NUMBER),
 	FIELD(struct order, "replica", replica, BIT(ORDER_DISPATCH), FORM_NUMBER),
 	FIELD(struct order, "refusal", refusal, BIT(ORDER_REFUSE) | BIT(ORDER_CANCEL), FORM_WORD, WORDS(refusal_words)),
 	FIELD(struct order, "retry_after", retry_after_ns, BIT(ORDER_REFUSE), FORM_TIME),
 	FIELD(struct order, "predicted", predicted_ns, BIT(ORDER_PREPARE) | BIT(ORDER_REFUSE), FORM_TIME),
+	FIELD(struct order, "promised", promised_ns, 0, FORM_TIME),
+	FIELD(struct order, "wait", wait_ns, 0, FORM_TIME),
 	FIELD(struct order, "ahead", queue_ahead, BIT(ORDER_PREPARE), FORM_NUMBER),
+	FIELD(struct order, "route", route, BIT(ORDER_RUNG), FORM_NUMBER),
+	FIELD(struct order, "rung", rung, BIT(ORDER_RUNG), FORM_NUMBER),
+	FIELD(struct order, "pool", pool, BIT(ORDER_SCALE), FORM_NUMBER),
+	FIELD(struct order, "wanted", wanted, BIT(ORDER_SCALE), FORM_NUMBER),
 };
 static const struct field settings_fields[] = {
 	FIELD(struct control_settings, "in_flight_max", in_flight_max, ALL, FORM_NUMBER),
 	FIELD(struct control_settings, "seed", seed, ALL, FORM_NUMBER),
+	FIELD(struct control_settings, "tenants", tenant_count, 0, FORM_NUMBER),
 };
 static const struct field pool_fields[] = {
 	FIELD(struct control_pool, "queue_max", queue_max, ALL, FORM_NUMBER),
@@ -122,6 +144,21 @@ static const struct field pool_fields[] = {
 	FIELD(struct control_pool, "replicas", replica_count, ALL, FORM_NUMBER),
 	FIELD(struct control_pool, "opaque", is_opaque, 0, FORM_NUMBER),
 	FIELD(struct control_pool, "concurrency", concurrency, 0, FORM_NUMBER),
+	FIELD(struct control_pool, "scale_min", scale_min, 0, FORM_NUMBER),
+	FIELD(struct control_pool, "scale_max", scale_max, 0, FORM_NUMBER),
+	FIELD(struct control_pool, "scale_spare", scale_spare, 0, FORM_NUMBER),
+};
+static const struct field route_fields[] = {
+	FIELD(struct control_route, "ttft", ttft_ns, 0, FORM_TIME),
+	FIELD(struct control_route, "tpot", tpot_ns, 0, FORM_TIME),
+	FIELD(struct control_route, "e2e", e2e_ns, 0, FORM_TIME),
+	FIELD(struct control_route, "requests_per_minute", requests_per_minute, 0, FORM_NUMBER),
+	FIELD(struct control_route, "tokens_per_minute", tokens_per_minute, 0, FORM_NUMBER),
+	FIELD(struct control_route, "repeats_per_minute", repeats_per_minute, 0, FORM_NUMBER),
+};
+static const struct field rung_fields[] = {
+	FIELD(struct ladder_rung, "kind", kind, ALL, FORM_WORD, WORDS(rung_words)),
+	FIELD(struct ladder_rung, "value", value, 0, FORM_NUMBER),
 };
 /* clang-format on */
 
@@ -129,6 +166,8 @@ static const struct table event_table = { event_fields, COUNT_OF(event_fields) }
 static const struct table order_table = { order_fields, COUNT_OF(order_fields) };
 static const struct table settings_table = { settings_fields, COUNT_OF(settings_fields) };
 static const struct table pool_table = { pool_fields, COUNT_OF(pool_fields) };
+static const struct table route_table = { route_fields, COUNT_OF(route_fields) };
+static const struct table rung_table = { rung_fields, COUNT_OF(rung_fields) };
 
 /* ---- words ---- */
 
@@ -225,6 +264,15 @@ void control_text_write_settings(struct bytes *out, const struct control_setting
 	for (uint32_t i = 0; i < settings->pool_count; i++) {
 		bytes_append_text(out, " pool");
 		write_fields(out, &pool_table, 0, &settings->pools[i]);
+	}
+	for (uint32_t i = 0; i < settings->route_count; i++) {
+		const struct control_route *route = &settings->routes[i];
+		bytes_append_text(out, " route");
+		write_fields(out, &route_table, 0, route);
+		for (uint32_t r = 0; r < route->rung_count; r++) {
+			bytes_append_text(out, " rung");
+			write_fields(out, &rung_table, 0, &route->rungs[r]);
+		}
 	}
 	bytes_append_byte(out, '\n');
 }
@@ -341,23 +389,62 @@ static enum error read_fields(const struct table *table, struct span line, void 
 	return error;
 }
 
-static enum error read_pools(struct span line, struct control_record *record)
+/* Where the fields of the settings' line go: a word alone opens a pool, a route or one of its rungs. */
+struct target {
+	const struct table *table;
+	void *into;
+};
+
+static enum error open_pool(struct control_record *record, struct target *target)
 {
+	struct control_settings *settings = &record->settings;
+	struct control_pool *pools = reallocarray(record->pools, settings->pool_count + 1u, sizeof(*pools));
+	if (!pools)
+		return ERROR_MEMORY;
+	record->pools = pools;
+	settings->pools = pools;
+	pools[settings->pool_count] = (struct control_pool){ 0 };
+	*target = (struct target){ &pool_table, &pools[settings->pool_count++] };
+	return OK;
+}
+
+static enum error open_route(struct control_record *record, struct target *target)
+{
+	struct control_settings *settings = &record->settings;
+	struct control_route *routes = reallocarray(record->routes, settings->route_count + 1u, sizeof(*routes));
+	if (!routes)
+		return ERROR_MEMORY;
+	record->routes = routes;
+	settings->routes = routes;
+	routes[settings->route_count] = (struct control_route){ 0 };
+	*target = (struct target){ &route_table, &routes[settings->route_count++] };
+	return OK;
+}
+
+static enum error open_rung(struct control_record *record, struct target *target)
+{
+	uint32_t count = record->settings.route_count;
+	struct control_route *route = count ? &record->routes[count - 1] : NULL;
+	if (!route || route->rung_count == LADDER_RUNGS_MAX)
+		return ERROR_SYNTAX;
+	*target = (struct target){ &rung_table, &route->rungs[route->rung_count++] };
+	return OK;
+}
+
+static enum error read_settings_fields(struct span line, struct control_record *record)
+{
+	struct target target = { &settings_table, &record->settings };
 	enum error error = OK;
 	while (line.len && !error) {
 		struct span token = cut(&line, ' ');
-		struct control_settings *settings = &record->settings;
-		if (!span_is(token, "pool")) {
-			error = settings->pool_count ? read_field(&pool_table, token, &record->pools[settings->pool_count - 1])
-			                             : read_field(&settings_table, token, settings);
-			continue;
-		}
-		struct control_pool *pools = reallocarray(record->pools, settings->pool_count + 1u, sizeof(*pools));
-		if (!pools)
-			return ERROR_MEMORY;
-		record->pools = pools;
-		record->settings.pools = pools;
-		pools[settings->pool_count++] = (struct control_pool){ 0 };
+		if (span_is(token, "pool"))
+			error = open_pool(record, &target);
+		else if (span_is(token, "route"))
+			error = open_route(record, &target);
+		else if (span_is(token, "rung"))
+			error = open_rung(record, &target);
+		else
+			error = read_field(target.table, token, target.into);
 	}
 	return error;
 }
@@ -367,11 +454,11 @@ enum error control_text_read_settings(struct span *text, struct control_record *
 	struct span rest = *text;
 	struct span line;
 	uint64_t version;
-	record->settings = (struct control_settings){ .pools = record->pools };
+	record->settings = (struct control_settings){ .pools = record->pools, .routes = record->routes };
 	if (cut_line(&rest, &line) != OK || !span_is(cut(&line, ' '), "settings") || !span_is(cut(&line, '='), "version") ||
 	    span_to_u64(cut(&line, ' '), VERSION, &version) != OK)
 		return ERROR_SYNTAX;
-	enum error error = read_pools(line, record);
+	enum error error = read_settings_fields(line, record);
 	if (!error)
 		*text = rest;
 	return error;
@@ -457,6 +544,7 @@ enum error control_text_read_step(struct span *text, struct control_record *reco
 void control_record_fini(struct control_record *record)
 {
 	free(record->pools);
+	free(record->routes);
 	free(record->events);
 	free(record->orders);
 	*record = (struct control_record){ 0 };

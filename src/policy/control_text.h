@@ -1,6 +1,7 @@
 /* What control saw and said, as text: serve writes it with --record, and whoever asks what happened last night reads it or replays it.
  *
  *   settings version=1 in_flight_max=64 seed=7 pool queue_max=32 wait_max=10.000000000 replicas=1
+ *   (then, where there are any: route ttft=0.800000000 rung kind=output value=256 rung kind=try_again)
  *   120.000450000 step events=1 orders=1
  *   120.000450000 arrive request=42 pool=0 class=standard prompt=30 output=64 deadline=180.000000000
  *   120.000450000 -> prepare request=42 ticket=3 predicted=0.240000000 ahead=0
@@ -31,6 +32,7 @@ void control_text_write_step(struct bytes *out, int64_t now_ns, const struct eve
 struct control_record {
 	struct control_settings settings; /* .pools points to `pools` */
 	struct control_pool *pools;       /* owned */
+	struct control_route *routes;     /* owned; .routes points to it */
 	int64_t now_ns;
 	struct event *events; /* owned, shape (event_count,) */
 	size_t event_count;

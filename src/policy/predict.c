@@ -204,3 +204,24 @@ double predict_ratio_p95(const struct predict_ratio *ratio)
 	double edge = exp2((double)(bucket + 1 - MIDDLE) / BUCKETS_PER_OCTAVE);
 	return bucket <= MIDDLE ? 1 : edge;
 }
+
+#define MIDDLE_STEP 0.02
+#define MIDDLE_STEP_FIRST 0.5
+/* Further from 1 the arithmetic is not off, but about something else. */
+#define MIDDLE_MAX 16.0
+
+void predict_middle_add(struct predict_middle *middle, int64_t actual_ns, int64_t predicted_ns)
+{
+	double actual = (double)max_ll(actual_ns, NS_PER_MS);
+	double predicted = (double)max_ll(predicted_ns, NS_PER_MS);
+	double ratio = fmin(fmax(actual / predicted, 1 / MIDDLE_MAX), MIDDLE_MAX);
+	double before = predict_middle_of(middle);
+	double step = fmax(MIDDLE_STEP, MIDDLE_STEP_FIRST / ++middle->count);
+	/* Not past the sample: the first ones come quickly to rest. */
+	middle->ratio = ratio > before ? fmin(before * (1 + step), ratio) : fmax(before / (1 + step), ratio);
+}
+
+double predict_middle_of(const struct predict_middle *middle)
+{
+	return middle->count ? middle->ratio : 1;
+}

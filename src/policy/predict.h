@@ -80,6 +80,14 @@ struct predict_ratio {
 void predict_ratio_add(struct predict_ratio *ratio, int64_t now_ns, int64_t actual_ns, int64_t predicted_ns);
 /* Drops what is older than PREDICT_MEMORY_NS. */
 void predict_ratio_age(struct predict_ratio *ratio, int64_t now_ns);
+/* Median of actual / predicted, followed in one number: each sample moves it by a fiftieth of itself towards the sample, the first ones by more. Zeroed = 1. */
+struct predict_middle {
+	double ratio;
+	uint32_t count;
+};
+void predict_middle_add(struct predict_middle *middle, int64_t actual_ns, int64_t predicted_ns);
+double predict_middle_of(const struct predict_middle *middle);
+
 /* The 95th percentile: the upper edge of its bucket. 1 when that bucket is the one from 1 or lower, or while fewer than 20 are known. */
 double predict_ratio_p95(const struct predict_ratio *ratio);
 

@@ -124,7 +124,7 @@ static void random_turn(struct world *world, struct random *random)
 static uint64_t record_session(struct bytes *out)
 {
 	const struct control_pool pools[] = { { 30, 2 * NS_PER_S, 3 }, { 10, NS_PER_S, 1 } };
-	const struct control_settings settings = { pools, 2, 40, 12345 };
+	const struct control_settings settings = { .pools = pools, .pool_count = 2, .in_flight_max = 40, .seed = 12345 };
 	struct world *world;
 	struct random random;
 	random_seed(&random, 99);

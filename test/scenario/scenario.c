@@ -8,16 +8,24 @@
  * A scenario is lines of words; # begins a comment. Times are 10ms, 2s, 5m, 1h, never; the clock begins at 0.
  *
  *   settings in_flight_max=256 seed=1
- *   pool NAME queue_max=64 wait_max=10s replicas=1                   in the order of the file; the first is where requests go
+ *   pool NAME queue_max=64 wait_max=10s replicas=1 scale_min= scale_max= scale_spare=
+ *                                                                    in the order of the file; the first is where requests go
+ *   route NAME ttft=800ms tpot= e2e= requests= tokens= repeats= rung=output:64 rung=tier:POOL rung=try_again
+ *                                                                    promises, rates a minute, the ladder; the first is where requests go
  *   at TIME replica POOL/N ready sequences=1 cells=0 fixed=5ms prefill=1ms beside=0 decode=2ms context=0 noise=0%
  *   at TIME replica POOL/N starting percent=0 | down                 down: what it runs fails
  *   at TIME request NAME pool= class=standard prompt=20 output=20 expected= deadline=never prepare=0ms times= every= about=
  *                                                                    times=200: NAME1 to NAME200, every= apart; about=: random gaps
+ *                                                                    route= tenant=N weight=100% requests= tokens= open=
+ *                                                                    tries=N: its client comes again so often, when it was told to
+ *                                                                    wave=60s swing=50%: about= goes up and down by so much, in a sine
+ *                                                                    spread=50%: prompt and output are that much smaller or larger
  *   at TIME gone NAME | fails NAME | stall NAME                      the client leaves; the engine breaks off; stands still
  *   at TIME expect NAME STATE [REFUSAL] [replica=POOL/N] [retry_after>=1s] [predicted<=] [first_token<=] [waited<=] [ended=]
- *   at TIME expect NAME* STATE>=60% REFUSAL<=40% retry_after_min>= retry_after_max<= first_token_max<=
+ *   at TIME expect NAME* STATE>=60% REFUSAL<=40% retry_after_min>= retry_after_max<= first_token_max<= first_token_p95<=
+ *                                        kept>=95% (of those sent, whose first token came as promised) attained>=70% (of all who asked, the same)
  *   at TIME expect order NAME NAME...                                they were dispatched in this order
- *   at TIME expect queued=0 in_flight=0 ready=1 wait<=1s pool=NAME tickets=0
+ *   at TIME expect queued=0 in_flight=0 ready=1 wait<=1s pool=NAME tickets=0 wanted=2 rung=1 moves<=6 latched=0 route=NAME
  *   end expect ...                                                   when no request is open any more
  *
  * STATE: arriving preparing queued dispatched streaming done failed gone refused cancelled; REFUSAL: queue_full hopeless expired no_replica

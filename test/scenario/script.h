@@ -47,6 +47,8 @@ struct script {
 	struct bytes text;
 	struct span pool_names[SCRIPT_POOLS_MAX];
 	struct control_pool pools[SCRIPT_POOLS_MAX];
+	struct span route_names[SCRIPT_POOLS_MAX];
+	struct control_route routes[SCRIPT_POOLS_MAX];
 	struct control_settings settings;
 	struct statement *statements; /* by time */
 	size_t statement_count;
@@ -60,6 +62,8 @@ void script_free(struct script *script);
 void script_complain(struct script *script, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Its number, or UINT32_MAX. */
 uint32_t script_pool(const struct script *script, struct span name);
+/* Its number, or UINT32_MAX. */
+uint32_t script_route(const struct script *script, struct span name);
 /* NAME/N: the number over all pools; UINT32_MAX when there is none. */
 uint32_t script_replica(const struct script *script, struct span name);
 

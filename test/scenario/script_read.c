@@ -100,6 +100,14 @@ uint32_t script_pool(const struct script *script, struct span name)
 	return UINT32_MAX;
 }
 
+uint32_t script_route(const struct script *script, struct span name)
+{
+	for (uint32_t i = 0; i < script->settings.route_count; i++)
+		if (span_equal(script->route_names[i], name))
+			return i;
+	return UINT32_MAX;
+}
+
 uint32_t script_replica(const struct script *script, struct span name)
 {
 	size_t slash = span_find(name, '/');
@@ -132,6 +140,9 @@ static bool add_request(struct script *script, int64_t at_ns, struct words words
 {
 	int64_t times = 0;
 	int64_t every_ns = 0;
+	int64_t wave_ns = 0;
+	int64_t swing = 0;
+	int64_t begun_ns = at_ns;
 	bool is_random = false;
 	struct words left = words;
 	struct span word;
@@ -148,13 +159,18 @@ static bool add_request(struct script *script, int64_t at_ns, struct words words
 		else if (span_is(term.name, "about")) {
 			every_ns = term.value;
 			is_random = true;
-		}
+		} else if (span_is(term.name, "wave"))
+			wave_ns = term.value;
+		else if (span_is(term.name, "swing"))
+			swing = term.value;
 	}
 	if (times == 0)
 		add_statement(script, at_ns, words, 0);
 	for (int64_t i = 1; i <= times; i++) {
 		add_statement(script, at_ns, words, (uint32_t)i);
-		at_ns += is_random ? (int64_t)(-log(1 - random_unit(random)) * (double)every_ns) : every_ns;
+		double phase = wave_ns ? 2 * M_PI * (double)(at_ns - begun_ns) / (double)wave_ns : 0;
+		double gap_ns = (double)every_ns / fmax(1 + (double)swing / 100 * sin(phase), 0.01);
+		at_ns += (int64_t)(is_random ? -log(1 - random_unit(random)) * gap_ns : gap_ns);
 	}
 	return true;
 }
@@ -178,6 +194,68 @@ static bool read_pool(struct script *script, struct words words)
 			pool->wait_max_ns = term.value;
 		else if (span_is(term.name, "replicas"))
 			pool->replica_count = (uint32_t)term.value;
+		else if (span_is(term.name, "scale_min"))
+			pool->scale_min = (uint32_t)term.value;
+		else if (span_is(term.name, "scale_max"))
+			pool->scale_max = (uint32_t)term.value;
+		else if (span_is(term.name, "scale_spare"))
+			pool->scale_spare = (uint32_t)term.value;
+		else
+			return false;
+	}
+	return true;
+}
+
+/* output:64, tier:POOL, try_again */
+static bool read_rung(const struct script *script, struct span text, struct ladder_rung *rung)
+{
+	size_t len = span_find(text, ':');
+	struct span kind = { text.at, len };
+	struct span value = { text.at + len + (len < text.len), text.len - len - (len < text.len) };
+	uint64_t tokens = 0;
+	*rung = (struct ladder_rung){ .kind = RUNG_TRY_AGAIN };
+	if (span_is(kind, "try_again"))
+		return value.len == 0;
+	if (span_is(kind, "tier")) {
+		*rung = (struct ladder_rung){ RUNG_TIER, script_pool(script, value) };
+		return rung->value != UINT32_MAX;
+	}
+	if (!span_is(kind, "output") || span_to_u64(value, UINT32_MAX, &tokens) != OK)
+		return false;
+	*rung = (struct ladder_rung){ RUNG_OUTPUT, (uint32_t)tokens };
+	return true;
+}
+
+static bool read_route(struct script *script, struct words words)
+{
+	struct control_settings *settings = &script->settings;
+	struct control_route *route = &script->routes[settings->route_count];
+	struct span word;
+	struct term term;
+	if (settings->route_count == SCRIPT_POOLS_MAX)
+		return false;
+	script->route_names[settings->route_count++] = words_next(&words);
+	while ((word = words_next(&words)).len) {
+		if (!term_read(word, &term))
+			return false;
+		if (span_is(term.name, "rung")) {
+			if (route->rung_count == LADDER_RUNGS_MAX ||
+			    !read_rung(script, term.text, &route->rungs[route->rung_count++]))
+				return false;
+		} else if (!term.is_number)
+			return false;
+		else if (span_is(term.name, "ttft"))
+			route->ttft_ns = term.value;
+		else if (span_is(term.name, "tpot"))
+			route->tpot_ns = term.value;
+		else if (span_is(term.name, "e2e"))
+			route->e2e_ns = term.value;
+		else if (span_is(term.name, "requests"))
+			route->requests_per_minute = (uint32_t)term.value;
+		else if (span_is(term.name, "tokens"))
+			route->tokens_per_minute = (uint32_t)term.value;
+		else if (span_is(term.name, "repeats"))
+			route->repeats_per_minute = (uint32_t)term.value;
 		else
 			return false;
 	}
@@ -195,6 +273,8 @@ static bool read_settings(struct script *script, struct words words)
 			script->settings.in_flight_max = (uint32_t)term.value;
 		else if (span_is(term.name, "seed"))
 			script->settings.seed = (uint64_t)term.value;
+		else if (span_is(term.name, "tenants"))
+			script->settings.tenant_count = (uint32_t)term.value;
 		else
 			return false;
 	}
@@ -208,6 +288,8 @@ static bool read_line(struct script *script, struct words words, struct random *
 	struct span verb = words_next(&peek);
 	if (span_is(verb, "pool"))
 		return read_pool(script, peek);
+	if (span_is(verb, "route"))
+		return read_route(script, peek);
 	if (span_is(verb, "settings"))
 		return read_settings(script, peek);
 	if (!span_is(verb, "end") && !(span_is(verb, "at") && value_read(words_next(&peek), &at_ns)))
@@ -233,7 +315,9 @@ bool script_read(const char *path, struct script *script)
 	struct random random;
 	random_seed(&random, 1);
 	*script = (struct script){ .path = path };
-	script->settings = (struct control_settings){ .pools = script->pools, .in_flight_max = IN_FLIGHT_MAX, .seed = 1 };
+	script->settings = (struct control_settings){
+		.pools = script->pools, .routes = script->routes, .in_flight_max = IN_FLIGHT_MAX, .seed = 1
+	};
 	enum error error = file_read(path, FILE_MAX, &script->text);
 	if (error) {
 		script_complain(script, 0, "%s", error_text(error));

@@ -20,6 +20,7 @@ struct named {
 };
 
 struct run {
+	struct random random; /* of sizes */
 	struct script *script;
 	const struct script_run *given;
 	struct world *world;
@@ -48,7 +49,59 @@ static uint32_t find_request(const struct run *run, struct span name)
 	return UINT32_MAX;
 }
 
+/* A client that comes again makes a request of its own, of the same name. */
+static void add_name(struct run *run, const struct named *named)
+{
+	if (run->count == run->capacity) {
+		run->capacity = run->capacity ? 2 * run->capacity : 64;
+		run->names = reallocarray(run->names, run->capacity, sizeof(*run->names));
+		MUST(run->names);
+	}
+	run->names[run->count++] = *named;
+}
+
+static void name_repeats(struct run *run)
+{
+	while (run->count < world_count(run->world)) {
+		struct named named = run->names[world_request(run->world, run->count)->parent];
+		add_name(run, &named);
+	}
+}
+
 /* ---- what is done ---- */
+
+static uint32_t spread_by(struct run *run, uint32_t tokens, int64_t percent)
+{
+	double factor = 1 + (double)percent / 100 * (2 * random_unit(&run->random) - 1);
+	return (uint32_t)max_ll((long long)(tokens * factor), 1);
+}
+
+/* What a request's line says of its tenant; false when it is something else. */
+static bool read_tenant(const struct term *term, struct world_request *request)
+{
+	if (span_is(term->name, "tenant"))
+		request->tenant = (uint32_t)term->value;
+	else if (span_is(term->name, "weight"))
+		request->limits.weight_permille = (uint32_t)term->value * 10;
+	else if (span_is(term->name, "requests"))
+		request->limits.requests_per_minute = (uint32_t)term->value;
+	else if (span_is(term->name, "tokens"))
+		request->limits.tokens_per_minute = (uint32_t)term->value;
+	else if (span_is(term->name, "open"))
+		request->limits.concurrency = (uint32_t)term->value;
+	else
+		return false;
+	return true;
+}
+
+static bool is_timing(struct span name)
+{
+	static const char *const names[] = { "times", "every", "about", "wave", "swing" };
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (span_is(name, names[i]))
+			return true;
+	return false;
+}
 
 static bool do_request(struct run *run, const struct statement *statement, struct words words)
 {
@@ -59,11 +112,14 @@ static bool do_request(struct run *run, const struct statement *statement, struc
 	struct span word;
 	struct term term;
 	int64_t deadline_ns = NS_NEVER;
+	int64_t spread = 0;
 	while ((word = words_next(&words)).len) {
 		if (!term_read(word, &term))
 			return false;
 		if (span_is(term.name, "pool"))
 			request.pool = script_pool(run->script, term.text);
+		else if (span_is(term.name, "route"))
+			request.route = script_route(run->script, term.text);
 		else if (span_is(term.name, "class")) {
 			for (request.class = 0; request.class < CLASS_COUNT; request.class ++)
 				if (span_is(term.text, control_class_word(request.class)))
@@ -80,20 +136,26 @@ static bool do_request(struct run *run, const struct statement *statement, struc
 			deadline_ns = term.value;
 		else if (span_is(term.name, "prepare"))
 			request.prepare_ns = term.value;
-		else if (!span_is(term.name, "times") && !span_is(term.name, "every") && !span_is(term.name, "about"))
+		else if (span_is(term.name, "tries"))
+			request.tries = (uint32_t)term.value;
+		else if (span_is(term.name, "spread"))
+			spread = term.value;
+		else if (!read_tenant(&term, &request) && !is_timing(term.name))
 			return false;
 	}
-	if (name.len == 0 || request.pool >= run->script->settings.pool_count || request.class >= CLASS_COUNT)
+	if (name.len == 0 || request.pool >= run->script->settings.pool_count || request.class >= CLASS_COUNT ||
+	    request.route == UINT32_MAX || request.tenant >= max_ll(run->script->settings.tenant_count, 1))
 		return false;
+	if (spread) {
+		/* Control is told the middle, as of a route whose answers it knows. */
+		request.expected_tokens = request.output_tokens;
+		request.prompt_tokens = spread_by(run, request.prompt_tokens, spread);
+		request.output_tokens = spread_by(run, request.output_tokens, spread);
+	}
 	request.deadline_ns = deadline_ns == NS_NEVER ? NS_NEVER : world_now_ns(run->world) + deadline_ns;
 	uint32_t index = world_arrive(run->world, &request);
 	MUST(index == run->count);
-	if (run->count == run->capacity) {
-		run->capacity = run->capacity ? 2 * run->capacity : 64;
-		run->names = reallocarray(run->names, run->capacity, sizeof(*run->names));
-		MUST(run->names);
-	}
-	run->names[run->count++] = (struct named){ name, statement->repetition, statement->words.line, false };
+	add_name(run, &(struct named){ name, statement->repetition, statement->words.line, false });
 	return true;
 }
 
@@ -218,53 +280,109 @@ static bool expect_request(struct run *run, uint32_t index, struct words words)
 	return true;
 }
 
-/* BASE* STATE>=SHARE... and figures of the group: p95 of first tokens, the shortest and longest Retry-After. */
-static bool group_figure(const struct run *run, struct span base, struct span name, int64_t *out)
+/* Figures of a group: BASE* name>=value. */
+struct group {
+	uint32_t members; /* requests; one that comes again is another one */
+	uint32_t clients; /* who asked, however often */
+	uint32_t sent;
+	uint32_t kept;     /* of those sent: the first token came as promised */
+	uint32_t attained; /* as kept, from when the client asked first */
+	uint32_t states[WORLD_STATES];
+	uint32_t refusals[REFUSALS];
+	int64_t retry_least_ns;
+	int64_t retry_most_ns;
+	int64_t first_most_ns;
+	int64_t *firsts_ns; /* owned, shape (first_count,) */
+	size_t first_count;
+};
+
+static void add_member(const struct run *run, const struct world_request *request, struct group *group)
 {
-	uint32_t members = 0;
-	uint32_t counted = 0;
-	int64_t least = NS_NEVER;
-	int64_t most = 0;
-	bool is_share = false;
-	for (int state = 0; state < WORLD_STATES; state++)
-		is_share |= span_is(name, world_state_word((enum world_state)state));
-	for (int refusal = 1; refusal < REFUSALS; refusal++)
-		is_share |= span_is(name, control_refusal_word((enum refusal)refusal));
-	for (uint32_t i = 0; i < run->count; i++) {
-		const struct world_request *request = world_request(run->world, i);
-		if (!span_equal(run->names[i].base, base))
-			continue;
-		members++;
-		counted += span_is(name, world_state_word(request->state)) ||
-		           (request->refusal && span_is(name, control_refusal_word(request->refusal)));
-		if (span_is(name, "retry_after_min") && request->state == WORLD_REFUSED)
-			least = min_ll(least, request->retry_after_ns);
-		if (span_is(name, "retry_after_max") && request->state == WORLD_REFUSED)
-			most = max_ll(most, request->retry_after_ns);
-		if (span_is(name, "first_token_max") && request->first_token_ns >= 0)
-			most = max_ll(most, request->first_token_ns - request->arrived_ns);
+	int64_t target_ns = run->script->routes[request->route].ttft_ns;
+	group->members++;
+	group->clients += !request->is_repeat;
+	group->states[request->state]++;
+	group->refusals[request->refusal]++;
+	if (request->state == WORLD_REFUSED) {
+		group->retry_least_ns = min_ll(group->retry_least_ns, request->retry_after_ns);
+		group->retry_most_ns = max_ll(group->retry_most_ns, request->retry_after_ns);
 	}
-	*out = is_share && members ? counted * 100 / members : span_is(name, "retry_after_min") ? least : most;
-	return is_share || span_is(name, "retry_after_min") || span_is(name, "retry_after_max") ||
-	       span_is(name, "first_token_max");
+	group->sent += request->dispatched_ns >= 0;
+	if (request->first_token_ns < 0)
+		return;
+	int64_t took_ns = request->first_token_ns - request->arrived_ns;
+	group->first_most_ns = max_ll(group->first_most_ns, took_ns);
+	group->kept += took_ns <= target_ns;
+	group->attained += request->first_token_ns - request->asked_ns <= target_ns;
+	group->firsts_ns = reallocarray(group->firsts_ns, group->first_count + 1, sizeof(int64_t));
+	MUST(group->firsts_ns);
+	group->firsts_ns[group->first_count++] = took_ns;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+	return left < right ? -1 : left > right;
+}
+
+static int64_t percent_of(uint32_t count, uint32_t all)
+{
+	return all ? count * 100 / all : 0;
+}
+
+static bool group_figure(struct group *group, struct span name, int64_t *out)
+{
+	for (int state = 0; state < WORLD_STATES; state++)
+		if (span_is(name, world_state_word((enum world_state)state))) {
+			*out = percent_of(group->states[state], group->members);
+			return true;
+		}
+	for (int refusal = 1; refusal < REFUSALS; refusal++)
+		if (span_is(name, control_refusal_word((enum refusal)refusal))) {
+			*out = percent_of(group->refusals[refusal], group->members);
+			return true;
+		}
+	size_t rank = (group->first_count * 95 + 99) / 100;
+	const struct {
+		const char *name;
+		int64_t value;
+	} figures[] = { { "retry_after_min", group->retry_least_ns },
+		            { "retry_after_max", group->retry_most_ns },
+		            { "first_token_max", group->first_most_ns },
+		            { "first_token_p95", rank ? group->firsts_ns[rank - 1] : NS_NEVER },
+		            { "kept", percent_of(group->kept, group->sent) },
+		            { "attained", percent_of(group->attained, group->clients) } };
+	for (size_t i = 0; i < COUNT_OF(figures); i++)
+		if (span_is(name, figures[i].name)) {
+			*out = figures[i].value;
+			return true;
+		}
+	return false;
 }
 
 static bool expect_group(struct run *run, struct span base, struct words words)
 {
 	struct span word;
 	struct term term;
-	while ((word = words_next(&words)).len) {
-		int64_t actual;
-		if (!term_read(word, &term) || !term.is_number || !group_figure(run, base, term.name, &actual))
-			return false;
-		if (!term_holds(&term, actual))
+	struct group group = { .retry_least_ns = NS_NEVER };
+	bool is_understood = true;
+	for (uint32_t i = 0; i < run->count; i++)
+		if (span_equal(run->names[i].base, base))
+			add_member(run, world_request(run->world, i), &group);
+	if (group.first_count)
+		qsort(group.firsts_ns, group.first_count, sizeof(int64_t), compare_times);
+	while (is_understood && (word = words_next(&words)).len) {
+		int64_t actual = 0;
+		is_understood = term_read(word, &term) && term.is_number && group_figure(&group, term.name, &actual);
+		if (is_understood && !term_holds(&term, actual))
 			script_complain(run->script, words.line, "%.*s is %lld", (int)term.name.len, term.name.at,
 			                (long long)actual);
 	}
+	free(group.firsts_ns);
 	for (uint32_t i = 0; i < run->count; i++)
 		if (span_equal(run->names[i].base, base) && world_request(run->world, i)->ended_ns >= 0)
 			run->names[i].is_examined = true;
-	return true;
+	return is_understood;
 }
 
 /* order a b c: they were dispatched one after the other. */
@@ -293,12 +411,19 @@ static bool expect_counts(struct run *run, struct words words)
 	struct span word;
 	struct term term;
 	uint32_t pool = 0;
-	while ((word = words_next(&words)).len)
+	uint32_t route = 0;
+	struct control_route_view ladder = { 0 };
+	while ((word = words_next(&words)).len) {
 		if (term_read(word, &term) && span_is(term.name, "pool"))
 			pool = script_pool(run->script, term.text);
-	if (pool >= run->script->settings.pool_count)
+		if (term_read(word, &term) && span_is(term.name, "route"))
+			route = script_route(run->script, term.text);
+	}
+	if (pool >= run->script->settings.pool_count || route == UINT32_MAX)
 		return false;
 	control_view_pool(world_control(run->world), pool, &view);
+	if (run->script->settings.route_count)
+		control_view_route(world_control(run->world), route, &ladder);
 	const struct {
 		const char *name;
 		int64_t actual;
@@ -306,9 +431,13 @@ static bool expect_counts(struct run *run, struct words words)
 		           { "in_flight", view.in_flight },
 		           { "ready", view.replicas_ready },
 		           { "wait", view.predicted_wait_ns },
+		           { "wanted", view.wanted },
+		           { "rung", ladder.rung },
+		           { "moves", (int64_t)ladder.moves },
+		           { "latched", ladder.is_latched },
 		           { "tickets", control_tickets(world_control(run->world)) } };
 	while ((word = words_next(&terms)).len) {
-		bool is_known = term_read(word, &term) && span_is(term.name, "pool");
+		bool is_known = term_read(word, &term) && (span_is(term.name, "pool") || span_is(term.name, "route"));
 		for (size_t i = 0; i < COUNT_OF(counts) && !is_known; i++) {
 			if (!span_is(term.name, counts[i].name) || !term.is_number)
 				continue;
@@ -345,12 +474,14 @@ static bool do_statement(struct run *run, const struct statement *statement)
 {
 	struct words words = statement->words;
 	struct span verb = words_next(&words);
+	name_repeats(run);
 	/* Requests of one moment arrive together. */
 	bool is_request = span_is(verb, "request");
 	if (statement->at_ns == NS_NEVER)
 		world_run_out(run->world, world_now_ns(run->world) + RUN_OUT_NS);
 	else if (!is_request || statement->at_ns != world_now_ns(run->world))
 		world_run_until(run->world, statement->at_ns);
+	name_repeats(run);
 	if (is_request)
 		return do_request(run, statement, words);
 	if (span_is(verb, "replica"))
@@ -370,6 +501,7 @@ static void check_end(struct run *run)
 {
 	bool is_out = world_run_out(run->world, world_now_ns(run->world) + RUN_OUT_NS);
 	struct script *script = run->script;
+	name_repeats(run);
 	for (uint32_t i = 0; i < run->count; i++) {
 		const struct named *named = &run->names[i];
 		const struct world_request *request = world_request(run->world, i);
@@ -394,6 +526,7 @@ static void check_end(struct run *run)
 bool script_execute(struct script *script, const struct script_run *given)
 {
 	struct run run = { .script = script, .given = given };
+	random_seed(&run.random, script->settings.seed + 7);
 	bytes_clear(&script->complaints);
 	MUST(world_new(&script->settings, &run.world) == OK);
 	if (given->hook)

@@ -20,8 +20,14 @@ enum error world_new(const struct control_settings *settings, struct world **out
 	for (uint32_t i = 0; i < settings->pool_count; i++)
 		world->replica_count += settings->pools[i].replica_count;
 	world->replicas = calloc(world->replica_count, sizeof(*world->replicas));
+	world->routes = calloc(settings->route_count + 1u, sizeof(*world->routes));
+	world->rungs = calloc(settings->route_count + 1u, sizeof(*world->rungs));
+	world->wanted = calloc(settings->pool_count, sizeof(*world->wanted));
 	random_seed(&world->random, settings->seed + 1);
-	enum error error = world->replicas ? control_new(settings, &world->control) : ERROR_MEMORY;
+	bool has_all = world->replicas && world->routes && world->rungs && world->wanted;
+	for (uint32_t i = 0; has_all && i < settings->route_count; i++)
+		world->routes[i] = settings->routes[i];
+	enum error error = has_all ? control_new(settings, &world->control) : ERROR_MEMORY;
 	if (error)
 		world_free(&world);
 	*out = world;
@@ -40,6 +46,9 @@ void world_free(struct world **world_slot)
 		free(world->requests[i]);
 	free(world->requests);
 	free(world->replicas);
+	free(world->routes);
+	free(world->rungs);
+	free(world->wanted);
 	free(world->events);
 	free(world->orders);
 	free(world);
@@ -111,8 +120,42 @@ static void carry_out_dispatch(struct world *world, const struct order *order, s
 	world_engine_take(world, replica, request);
 }
 
+/* Its client comes again when it was told to, give or take a twentieth: no two are the same. */
+static void plan_next_try(struct world *world, struct world_request *request)
+{
+	if (request->tries == 0)
+		return;
+	int64_t spread_ns = request->retry_after_ns / 20;
+	int64_t again_ns = request->retry_after_ns + (int64_t)random_below(&world->random, (uint64_t)spread_ns + 1);
+	world->open++; /* somebody still waits for it */
+	world_set_timer(world, &request->prepared, world->now_ns + again_ns);
+}
+
+static void carry_out_refusal(struct world *world, const struct order *order, struct world_request *request)
+{
+	MUST(request->state < WORLD_DISPATCHED);
+	request->refusal = order->refusal;
+	request->retry_after_ns = order->retry_after_ns;
+	request->predicted_ns = order->predicted_ns;
+	request->wait_ns = order->wait_ns;
+	world_end(world, request->index, WORLD_REFUSED);
+	plan_next_try(world, request);
+}
+
+static void carry_out_for_all(struct world *world, const struct order *order)
+{
+	if (order->kind == ORDER_RUNG)
+		world->rungs[order->route] = order->rung;
+	else
+		world->wanted[order->pool] = order->wanted;
+}
+
 static void carry_out(struct world *world, const struct order *order)
 {
+	if (order->kind == ORDER_RUNG || order->kind == ORDER_SCALE) {
+		carry_out_for_all(world, order);
+		return;
+	}
 	struct world_request *request = world->requests[order->request];
 	uint32_t index = (uint32_t)order->request;
 	if (request->ended_ns != WORLD_NOT_YET) {
@@ -129,6 +172,8 @@ static void carry_out(struct world *world, const struct order *order)
 		request->state = WORLD_PREPARING;
 		request->ticket = order->ticket;
 		request->predicted_ns = order->predicted_ns;
+		request->promised_ns = order->promised_ns;
+		request->wait_ns = order->wait_ns;
 		world_set_timer(world, &request->prepared,
 		                request->prepare_ns == NS_NEVER ? NS_NEVER : world->now_ns + request->prepare_ns);
 		return;
@@ -136,11 +181,7 @@ static void carry_out(struct world *world, const struct order *order)
 		carry_out_dispatch(world, order, request);
 		return;
 	case ORDER_REFUSE:
-		MUST(request->state < WORLD_DISPATCHED);
-		request->refusal = order->refusal;
-		request->retry_after_ns = order->retry_after_ns;
-		request->predicted_ns = order->predicted_ns;
-		world_end(world, index, WORLD_REFUSED);
+		carry_out_refusal(world, order, request);
 		return;
 	case ORDER_CANCEL:
 		request->refusal = order->refusal;
@@ -148,6 +189,8 @@ static void carry_out(struct world *world, const struct order *order)
 		world_push_request_event(world, EVENT_FAILED, index);
 		world_end(world, index, WORLD_CANCELLED);
 		return;
+	case ORDER_RUNG:
+	case ORDER_SCALE:
 	case ORDER_KINDS:
 		MUST(false);
 	}
@@ -233,6 +276,11 @@ static void fire(struct world *world, struct heap_node *timer)
 				return;
 			}
 	struct world_request *request = container_of(timer, struct world_request, prepared);
+	if (request->state == WORLD_REFUSED) {
+		world->open--;
+		world_try_again(world, request);
+		return;
+	}
 	request->state = WORLD_QUEUED;
 	world_push_request_event(world, EVENT_PREPARED, request->index);
 }
@@ -270,6 +318,23 @@ bool world_run_out(struct world *world, int64_t time_ns)
 
 /* ---- what the caller does ---- */
 
+/* What the rungs that are in effect make of it. */
+static void shape(const struct world *world, struct world_request *request)
+{
+	const struct control_route *route = &world->routes[request->route];
+	request->rung = world->rungs[request->route];
+	for (uint32_t i = 0; i < request->rung; i++) {
+		const struct ladder_rung *rung = &route->rungs[i];
+		if (rung->kind == RUNG_TIER)
+			request->pool = rung->value;
+		if (rung->kind != RUNG_OUTPUT)
+			continue;
+		request->output_tokens = (uint32_t)min_ll(request->output_tokens, rung->value);
+		if (request->expected_tokens)
+			request->expected_tokens = (uint32_t)min_ll(request->expected_tokens, rung->value);
+	}
+}
+
 uint32_t world_arrive(struct world *world, const struct world_request *given)
 {
 	if (world->request_count == world->request_capacity) {
@@ -280,6 +345,7 @@ uint32_t world_arrive(struct world *world, const struct world_request *given)
 	struct world_request *request = calloc(1, sizeof(*request));
 	MUST(request);
 	*request = *given;
+	shape(world, request);
 	request->state = WORLD_ARRIVING;
 	request->refusal = REFUSAL_NONE;
 	request->ticket = CONTROL_TICKET_NONE;
@@ -288,18 +354,52 @@ uint32_t world_arrive(struct world *world, const struct world_request *given)
 	request->dispatched_ns = request->first_token_ns = request->ended_ns = WORLD_NOT_YET;
 	uint32_t index = world->request_count++;
 	request->index = index;
+	request->prepared = (struct heap_node){ 0 };
+	if (!request->is_repeat) {
+		request->parent = index;
+		request->asked_ns = world->now_ns;
+	}
 	world->requests[index] = request;
 	world->open++;
-	world_push_event(world, &(struct event){
-								.kind = EVENT_ARRIVE,
-								.request = index,
-								.pool = given->pool,
-								.class = given->class,
-								.prompt_tokens = given->prompt_tokens,
-								.output_tokens = given->expected_tokens ? given->expected_tokens : given->output_tokens,
-								.deadline_ns = given->deadline_ns,
-							});
+	world_push_event(world,
+	                 &(struct event){
+						 .kind = EVENT_ARRIVE,
+						 .request = index,
+						 .pool = request->pool,
+						 .class = request->class,
+						 .route = request->route,
+						 .tenant = request->tenant,
+						 .limits = request->limits,
+						 .prompt_tokens = request->prompt_tokens,
+						 .output_tokens = request->expected_tokens ? request->expected_tokens : request->output_tokens,
+						 .deadline_ns = request->deadline_ns,
+						 .is_repeat = request->is_repeat,
+					 });
 	return index;
+}
+
+void world_try_again(struct world *world, const struct world_request *refused)
+{
+	struct world_request again = *refused;
+	again.tries--;
+	again.is_repeat = true;
+	again.parent = refused->index;
+	again.retry_after_ns = 0;
+	again.dispatch_order = 0;
+	again.produced = again.planned = 0;
+	if (again.deadline_ns != NS_NEVER)
+		again.deadline_ns = world->now_ns + (refused->deadline_ns - refused->arrived_ns);
+	world_arrive(world, &again);
+}
+
+uint32_t world_rung(const struct world *world, uint32_t route)
+{
+	return world->rungs[route];
+}
+
+uint32_t world_wanted(const struct world *world, uint32_t pool)
+{
+	return world->wanted[pool];
 }
 
 static void break_off(struct world *world, uint32_t index, enum event_kind kind, enum world_state state)

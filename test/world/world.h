@@ -40,11 +40,21 @@ struct world_request {
 	uint32_t expected_tokens; /* what control is told; 0 = output_tokens */
 	int64_t deadline_ns;      /* absolute */
 	int64_t prepare_ns;       /* from PREPARE to PREPARED; NS_NEVER = stuck */
+	uint32_t route;
+	uint32_t tenant;
+	struct control_limits limits; /* of the tenant */
+	uint32_t tries; /* more, when it is refused, each after what it was told; they are requests of their own */
+	bool is_repeat;
 	/* What became of it. */
 	enum world_state state;
 	enum refusal refusal;
 	int64_t retry_after_ns;
 	int64_t predicted_ns;
+	int64_t promised_ns; /* as admission had it */
+	int64_t wait_ns;     /* as expected on arrival */
+	uint32_t rung;       /* of its route when it arrived */
+	uint32_t parent;     /* of a repeat: the request that was refused; else its own index */
+	int64_t asked_ns;    /* when its client asked first */
 	uint32_t replica;
 	int64_t arrived_ns;
 	int64_t dispatched_ns;   /* -1 = never */
@@ -58,7 +68,7 @@ struct world_request {
 	uint32_t produced;
 	uint32_t planned; /* tokens of the step that runs */
 	bool is_stalled;
-	struct heap_node prepared;
+	struct heap_node prepared; /* its preparation; once refused, its client's next try */
 };
 
 /* What an engine is like. */
@@ -81,6 +91,10 @@ void world_free(struct world **world);
 
 /* Hands control one event at a time, and tells `hook` after each. */
 void world_one_by_one(struct world *world, world_hook *hook, void *context);
+/* From which tier of a route a rung takes its requests: rung values are numbers of pools here. Its rung now. */
+uint32_t world_rung(const struct world *world, uint32_t route);
+/* Replicas that control asked for last; 0 = it did not. */
+uint32_t world_wanted(const struct world *world, uint32_t pool);
 /* Writes every step to `out` (borrowed) as control_text does. */
 void world_record(struct world *world, struct bytes *out);
 

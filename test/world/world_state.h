@@ -46,6 +46,9 @@ struct world {
 	world_hook *hook;
 	void *hook_context;
 	struct bytes *record;
+	struct control_route *routes; /* as given; owned */
+	uint32_t *rungs;              /* by route; owned */
+	uint32_t *wanted;             /* by pool; owned */
 	struct random random;
 	int64_t now_ns;
 	uint64_t steps;
@@ -58,6 +61,8 @@ struct world {
 void world_set_timer(struct world *world, struct heap_node *timer, int64_t at_ns);
 void world_push_event(struct world *world, const struct event *event);
 void world_push_request_event(struct world *world, enum event_kind kind, uint32_t request);
+/* The client of one that was refused asks again. */
+void world_try_again(struct world *world, const struct world_request *refused);
 /* The one place where a request ends. */
 void world_end(struct world *world, uint32_t request, enum world_state state);
 /* Hands over all events, and those that the answers bring at once. */

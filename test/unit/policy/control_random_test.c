@@ -12,10 +12,22 @@
 #define CONCURRENCY 6
 
 static const struct control_pool pools[POOLS] = {
-	{ .queue_max = 20, .wait_max_ns = 3 * NS_PER_S, .replica_count = 3 },
-	{ .queue_max = 5, .wait_max_ns = NS_PER_S, .replica_count = 2, .is_opaque = 1, .concurrency = CONCURRENCY },
+	{ .queue_max = 12, .wait_max_ns = 3 * NS_PER_S, .replica_count = 3, .scale_min = 1, .scale_max = 3 },
+	{ .queue_max = 3, .wait_max_ns = NS_PER_S, .replica_count = 2, .is_opaque = 1, .concurrency = CONCURRENCY },
 };
 #define IN_FLIGHT_MAX 24
+#define TENANTS 4
+
+static const struct control_route routes[] = {
+	{ .requests_per_minute = 4000 },
+	{ .ttft_ns = NS_PER_S,
+	  .tpot_ns = 200 * NS_PER_MS,
+	  .e2e_ns = 8 * NS_PER_S,
+	  .rung_count = 3,
+	  .rungs = { { RUNG_OUTPUT, 40 }, { RUNG_TIER, 0 }, { RUNG_TRY_AGAIN, 0 } },
+	  .tokens_per_minute = 2000000,
+	  .repeats_per_minute = 600 },
+};
 
 /* What a client of control knows of a request. */
 struct known {
@@ -40,6 +52,8 @@ struct model {
 	uint64_t arrivals;
 	uint64_t dispatches;
 	uint64_t retries;
+	uint32_t rungs;
+	uint32_t scales;
 	uint64_t refusals[REFUSALS];
 	uint64_t hash; /* of all orders */
 };
@@ -113,9 +127,18 @@ static void take_orders(struct model *model, uint32_t pool)
 			on_prepare(model, order, pool);
 		} else if (order->kind == ORDER_DISPATCH) {
 			on_dispatch(model, order);
+		} else if (order->kind == ORDER_RUNG) {
+			ck_assert_uint_eq(order->route, 1);
+			ck_assert_uint_le(order->rung, routes[1].rung_count);
+			model->rungs++;
+		} else if (order->kind == ORDER_SCALE) {
+			ck_assert_uint_eq(order->pool, 0);
+			ck_assert_uint_ge(order->wanted, 1);
+			ck_assert_uint_le(order->wanted, 3);
+			model->scales++;
 		} else if (order->kind == ORDER_REFUSE) {
 			model->refusals[order->refusal]++;
-			ck_assert_int_ge(order->retry_after_ns, NS_PER_S);
+			ck_assert_int_gt(order->retry_after_ns, 0);
 			ck_assert_int_le(order->retry_after_ns, 375 * NS_PER_S);
 			if (order->ticket != CONTROL_TICKET_NONE)
 				forget(model, find(model, order->request));
@@ -178,6 +201,12 @@ static struct event random_arrival(struct model *model)
 		.request = ++model->arrivals,
 		.pool = (uint32_t)random_below(random, POOLS),
 		.class = (uint32_t)random_below(random, CLASS_COUNT),
+		.route = (uint32_t)random_below(random, COUNT_OF(routes)),
+		.tenant = (uint32_t)random_below(random, TENANTS),
+		.limits = { .weight_permille = (uint32_t)random_below(random, 3) * 700,
+		            .concurrency = random_below(random, 8) ? 0 : 6,
+		            .requests_per_minute = random_below(random, 3) ? 0 : 20 },
+		.is_repeat = random_below(random, 10) == 0,
 		.prompt_tokens = (uint32_t)random_below(random, 500),
 		.output_tokens = (uint32_t)random_below(random, 100),
 		.deadline_ns =
@@ -221,7 +250,13 @@ static struct event random_request_event(struct model *model)
 static uint64_t run(uint64_t seed, uint32_t events, struct model *model)
 {
 	memset(model, 0, sizeof(*model));
-	const struct control_settings settings = { pools, POOLS, IN_FLIGHT_MAX, 77 };
+	const struct control_settings settings = { .pools = pools,
+		                                       .pool_count = POOLS,
+		                                       .routes = routes,
+		                                       .route_count = COUNT_OF(routes),
+		                                       .tenant_count = TENANTS,
+		                                       .in_flight_max = IN_FLIGHT_MAX,
+		                                       .seed = 77 };
 	ck_error_is(control_new(&settings, &model->rig.control), OK);
 	random_seed(&model->random, seed);
 	for (uint32_t i = 0; i < events; i++) {
@@ -245,7 +280,8 @@ static uint64_t run(uint64_t seed, uint32_t events, struct model *model)
 	}
 	accounts_agree(model);
 	ck_assert_uint_eq(control_tickets(model->rig.control), 0);
-	ck_assert_int_eq(model->rig.next_ns, NS_NEVER);
+	/* Only the next look at the ladder. */
+	ck_assert_int_le(model->rig.next_ns, model->rig.now_ns + NS_PER_S);
 	rig_close(&model->rig);
 	return model->hash;
 }
@@ -258,6 +294,8 @@ START_TEST(the_accounts_agree_after_every_one_of_100000_events)
 		/* The run has seen everything. */
 		ck_assert_uint_gt(model.dispatches, 500);
 		ck_assert_uint_gt(model.retries, 100);
+		ck_assert_uint_gt(model.rungs, 0);
+		ck_assert_uint_gt(model.scales, 0);
 		for (int refusal = REFUSAL_QUEUE_FULL; refusal < REFUSALS; refusal++)
 			ck_assert_msg(model.refusals[refusal] > 0, "no refusal of kind %d with seed %d", refusal, (int)seed);
 	}

@@ -45,7 +45,7 @@ START_TEST(the_queue_holds_as_many_as_it_may)
 		ck_assert_uint_eq(rig_queue(&rig, request).queue_ahead, request - 2);
 	ck_assert_uint_eq(rig_view(&rig).queued, 4);
 	rig_arrive(&rig, 6);
-	refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_QUEUE_FULL, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	/* One leaves: there is room again. */
 	rig_tell(&rig, EVENT_GONE, &second);
 	ck_assert_int_eq(rig_arrive(&rig, 7).kind, ORDER_PREPARE);
@@ -64,7 +64,7 @@ START_TEST(a_full_queue_makes_room_for_a_higher_class)
 	struct order preparing = rig_arrive_as(&rig, 4, CLASS_BATCH, NS_NEVER);
 	rig_queue_as(&rig, 5, CLASS_STANDARD, NS_NEVER);
 	rig_arrive_as(&rig, 6, CLASS_BATCH, NS_NEVER);
-	refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_QUEUE_FULL, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	/* The batch request that came last, though it is only being prepared; then the other; then the standard one that came last. */
 	const uint64_t displaced[] = { 4, 2, 5, 3 };
 	for (uint64_t i = 0; i < COUNT_OF(displaced); i++) {
@@ -72,13 +72,13 @@ START_TEST(a_full_queue_makes_room_for_a_higher_class)
 		         (struct event){
 					 .kind = EVENT_ARRIVE, .request = 10 + i, .class = CLASS_INTERACTIVE, .deadline_ns = NS_NEVER });
 		ck_assert_uint_eq(rig.count, 2);
-		refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+		refused(&rig, REFUSAL_QUEUE_FULL, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 		ck_assert_uint_eq(rig.orders[0].request, displaced[i]);
 		ck_assert_int_eq(rig.orders[1].kind, ORDER_PREPARE);
 		ck_assert_uint_eq(rig_view(&rig).queued, 4);
 	}
 	rig_arrive_as(&rig, 20, CLASS_INTERACTIVE, NS_NEVER);
-	refused(&rig, REFUSAL_QUEUE_FULL, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_QUEUE_FULL, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	rig_tell(&rig, EVENT_PREPARED, &preparing); /* too late */
 	ck_assert_uint_eq(control_tickets(rig.control), 5);
 	rig_close(&rig);
@@ -97,12 +97,13 @@ START_TEST(hopeless_waits_are_refused_at_once)
 		rig_tell(&rig, EVENT_PREPARED, &rig.orders[0]);
 		request++;
 	}
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 1250 * NS_PER_MS);
+	/* As long as it would have waited. */
+	refused(&rig, REFUSAL_HOPELESS, 8 * NS_PER_S, 11 * NS_PER_S);
 	ck_assert_uint_gt(request, 10 * 1000 / 130 * 8 / 10);
 	ck_assert_uint_lt(request, 10 * 1000 / 130 * 12 / 10 + 2);
 	/* One that cannot wait that long: its deadline decides. */
 	rig_arrive_as(&rig, 1000, CLASS_STANDARD, rig.now_ns + 3 * NS_PER_S);
-	refused(&rig, REFUSAL_HOPELESS, 6 * NS_PER_S, 10 * NS_PER_S);
+	refused(&rig, REFUSAL_HOPELESS, 8 * NS_PER_S, 11 * NS_PER_S);
 	/* A class that goes first does not wait for those. */
 	ck_assert_int_eq(rig_arrive_as(&rig, 1001, CLASS_INTERACTIVE, rig.now_ns + NS_PER_S).kind, ORDER_PREPARE);
 	rig_close(&rig);
@@ -118,7 +119,7 @@ START_TEST(a_prompt_too_long_for_its_deadline_is_hopeless)
 		.kind = EVENT_ARRIVE, .request = 1, .prompt_tokens = 5000, .output_tokens = 1, .deadline_ns = 4 * NS_PER_S
 	};
 	rig_send(&rig, event);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 2 * NS_PER_S);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 2 * NS_PER_S);
 	event.deadline_ns = 6 * NS_PER_S;
 	rig_send(&rig, event);
 	rig_said(&rig, ORDER_PREPARE, 1);
@@ -244,7 +245,7 @@ START_TEST(waiting_ends_exactly_when_it_should)
 	ck_assert_uint_eq(rig.count, 0);
 	rig_at(&rig, 6 * NS_PER_S);
 	rig_said(&rig, ORDER_REFUSE, 4);
-	refused(&rig, REFUSAL_EXPIRED, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_EXPIRED, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	ck_assert_int_eq(rig.next_ns, 7 * NS_PER_S);
 	rig_at(&rig, 7 * NS_PER_S - 1);
 	ck_assert_uint_eq(rig.count, 0);
@@ -301,7 +302,7 @@ START_TEST(nothing_is_sent_that_cannot_be_in_time)
 	rig_tell(&rig, EVENT_DONE, &first);
 	ck_assert_uint_eq(rig.count, 2);
 	ck_assert_uint_eq(rig.orders[0].request, second.request);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	ck_assert_int_eq(rig.orders[1].kind, ORDER_DISPATCH);
 	ck_assert_uint_eq(rig.orders[1].request, 3);
 	rig_close(&rig);
@@ -317,9 +318,9 @@ START_TEST(no_deadline_and_odd_ones_are_survived)
 	rig_queue_as(&rig, 1, CLASS_BATCH, NS_NEVER);
 	rig_queue_as(&rig, 2, CLASS_BATCH, INT64_MAX - 1);
 	rig_arrive_as(&rig, 3, CLASS_STANDARD, INT64_MIN);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 375 * NS_PER_S);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 375 * NS_PER_S);
 	rig_arrive_as(&rig, 4, CLASS_STANDARD, 0);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 375 * NS_PER_S);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 375 * NS_PER_S);
 	rig_send(&rig, (struct event){ .kind = EVENT_ARRIVE,
 	                               .request = 5,
 	                               .prompt_tokens = UINT32_MAX,
@@ -400,7 +401,7 @@ START_TEST(what_predictions_get_wrong_scales_them)
 	ck_assert_double_eq_tol((double)wait_ns(&rig) / (double)before_ns, 3.3636, 0.01);
 	/* What only just fitted is refused now. */
 	rig_arrive_as(&rig, 3, CLASS_STANDARD, rig.now_ns + 2 * before_ns);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 1250 * NS_PER_MS);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 1250 * NS_PER_MS);
 	/* Another class has its own. */
 	ck_assert_int_eq(rig_arrive_as(&rig, 4, CLASS_INTERACTIVE, rig.now_ns + 2 * before_ns).kind, ORDER_PREPARE);
 	rig_close(&rig);
@@ -418,7 +419,7 @@ START_TEST(a_ratio_that_grew_too_large_is_learned_anew)
 	struct order prepare = rig_queue_as(&rig, 1, CLASS_STANDARD, rig.now_ns + NS_PER_S);
 	rig_said(&rig, ORDER_DISPATCH, 1);
 	rig_arrive_as(&rig, 2, CLASS_STANDARD, rig.now_ns + NS_PER_S);
-	refused(&rig, REFUSAL_HOPELESS, NS_PER_S, 375 * NS_PER_S);
+	refused(&rig, REFUSAL_HOPELESS, 250 * NS_PER_MS, 375 * NS_PER_S);
 	rig_tell(&rig, EVENT_DONE, &prepare);
 	rig.now_ns += PREDICT_MEMORY_NS + 1;
 	run_requests(&rig, 25, 1, 200);

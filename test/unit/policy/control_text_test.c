@@ -35,7 +35,8 @@ START_TEST(it_looks_like_this)
 		  .retry_after_ns = 1 },
 	};
 	struct bytes text = { 0 };
-	control_text_write_settings(&text, &(struct control_settings){ pools, 2, 64, UINT64_MAX });
+	control_text_write_settings(
+		&text, &(struct control_settings){ .pools = pools, .pool_count = 2, .in_flight_max = 64, .seed = UINT64_MAX });
 	control_text_write_step(&text, 120000450000, events, COUNT_OF(events), orders, COUNT_OF(orders));
 	ck_assert_str_eq(
 		bytes_text(&text),
@@ -186,7 +187,8 @@ START_TEST(settings_come_back)
 	const struct control_pool pools[] = { { 1, 2, 3 }, { UINT32_MAX, INT64_MAX, 0 }, { 0, 0, 7 } };
 	struct bytes text = { 0 };
 	struct control_record record = { 0 };
-	control_text_write_settings(&text, &(struct control_settings){ pools, 3, 9, 1ull << 63 });
+	control_text_write_settings(
+		&text, &(struct control_settings){ .pools = pools, .pool_count = 3, .in_flight_max = 9, .seed = 1ull << 63 });
 	for (int round = 0; round < 2; round++) {
 		struct span rest = bytes_span(&text);
 		ck_error_is(control_text_read_settings(&rest, &record), OK);
@@ -243,5 +245,45 @@ START_TEST(damage_is_noticed)
 }
 END_TEST
 
-UNIT_MAIN("policy/control_text", it_looks_like_this, all_of_it_comes_back, no_member_is_without_a_row,
-          settings_come_back, damage_is_noticed)
+START_TEST(promises_and_ladders_come_back)
+{
+	const struct control_pool pool = {
+		.queue_max = 1, .replica_count = 1, .scale_min = 1, .scale_max = 4, .scale_spare = 1
+	};
+	const struct control_route routes[] = {
+		{ .requests_per_minute = 6 },
+		{ .ttft_ns = 800 * NS_PER_MS,
+		  .tpot_ns = 80 * NS_PER_MS,
+		  .e2e_ns = 9 * NS_PER_S,
+		  .rung_count = 3,
+		  .rungs = { { RUNG_OUTPUT, 256 }, { RUNG_TIER, 0 }, { RUNG_TRY_AGAIN, 0 } },
+		  .tokens_per_minute = 7,
+		  .repeats_per_minute = 8 },
+	};
+	const struct control_settings settings = { .pools = &pool,
+		                                       .pool_count = 1,
+		                                       .routes = routes,
+		                                       .route_count = 2,
+		                                       .tenant_count = 5,
+		                                       .in_flight_max = 2,
+		                                       .seed = 3 };
+	struct control_record record = { 0 };
+	struct bytes text = { 0 }, again = { 0 };
+	control_text_write_settings(&text, &settings);
+	struct span rest = bytes_span(&text);
+	ck_error_is(control_text_read_settings(&rest, &record), OK);
+	ck_assert_uint_eq(record.settings.route_count, 2);
+	ck_assert_int_eq(record.settings.routes[1].rungs[2].kind, RUNG_TRY_AGAIN);
+	control_text_write_settings(&again, &record.settings);
+	ck_assert_str_eq(bytes_text(&again), bytes_text(&text));
+	/* A rung before any route, and one more than there may be. */
+	struct span odd = span_of("settings version=1 rung kind=output\n");
+	ck_error_is(control_text_read_settings(&odd, &record), ERROR_SYNTAX);
+	control_record_fini(&record);
+	bytes_fini(&text);
+	bytes_fini(&again);
+}
+END_TEST
+
+UNIT_MAIN("policy/control_text", promises_and_ladders_come_back, it_looks_like_this, all_of_it_comes_back,
+          no_member_is_without_a_row, settings_come_back, damage_is_noticed)

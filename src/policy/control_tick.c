@@ -1,0 +1,149 @@
+/* Once a second: each route's ladder looks at the pressure, each pool at its demand. */
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "policy/control_state.h"
+
+/* The rank of the 95th percentile. */
+#define RANK 0.95
+#define UTILIZATION 0.8
+#define COLD_START_UNKNOWN_NS (10 * NS_PER_S)
+
+/* ---- pressure ---- */
+
+double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t token_ns, uint32_t output_tokens)
+{
+	double pressure = 0;
+	if (settings->ttft_ns)
+		pressure = (double)promised_ns / (double)settings->ttft_ns;
+	if (settings->tpot_ns && token_ns != NS_NEVER)
+		pressure = fmax(pressure, (double)token_ns / (double)settings->tpot_ns);
+	if (settings->e2e_ns && token_ns != NS_NEVER)
+		pressure = fmax(pressure, ((double)promised_ns + (double)token_ns * output_tokens) / (double)settings->e2e_ns);
+	return pressure;
+}
+
+void pressure_note(struct route *route, uint64_t second, double ratio)
+{
+	uint32_t step =
+		ratio * PRESSURE_PER_UNIT < PRESSURE_STEPS - 1 ? (uint32_t)(ratio * PRESSURE_PER_UNIT) : PRESSURE_STEPS - 1;
+	route->counts[second % PRESSURE_SECONDS][step]++;
+}
+
+/* The 95th percentile of what the arrivals of the last seconds were predicted, over what they were promised; of a usual one that came now where none came. */
+static double measured_pressure(const struct control *control, const struct route *route)
+{
+	uint32_t total = 0;
+	for (uint32_t s = 0; s < PRESSURE_SECONDS; s++)
+		for (uint32_t i = 0; i < PRESSURE_STEPS; i++)
+			total += route->counts[s][i];
+	if (total == 0) {
+		const struct pool *pool = &control->pools[route->pool];
+		const struct event usual = { .pool = route->pool,
+			                         .class = CLASS_STANDARD,
+			                         .prompt_tokens = (uint32_t)route->prompt_tokens,
+			                         .output_tokens = (uint32_t)route->output_tokens };
+		const struct forecast forecast = forecast_request(control, pool, &usual);
+		int64_t promised_ns = forecast_promised_ns(control, pool, CLASS_STANDARD, forecast.first_token_ns);
+		if (promised_ns == NS_NEVER)
+			return 0; /* nobody asks, and nothing runs */
+		return pressure_of(&route->settings, promised_ns, forecast_token_ns(control, pool), usual.output_tokens);
+	}
+	uint32_t rank = (uint32_t)ceil(RANK * total);
+	uint32_t seen = 0;
+	for (uint32_t i = 0; i < PRESSURE_STEPS; i++) {
+		for (uint32_t s = 0; s < PRESSURE_SECONDS; s++)
+			seen += route->counts[s][i];
+		if (seen >= rank)
+			return (i + 0.5) / PRESSURE_PER_UNIT;
+	}
+	return 0;
+}
+
+static bool has_promise(const struct control_route *settings)
+{
+	return settings->ttft_ns || settings->tpot_ns || settings->e2e_ns || settings->rung_count;
+}
+
+static void step_route(struct control *control, uint32_t index)
+{
+	struct route *route = &control->routes[index];
+	if (!has_promise(&route->settings))
+		return;
+	route->pressure = fmax(measured_pressure(control, route), route->told_permille / 1000.0);
+	/* The oldest second's place is the next one's. */
+	uint32_t *next = route->counts[(control->seconds + 1) % PRESSURE_SECONDS];
+	for (uint32_t i = 0; i < PRESSURE_STEPS; i++)
+		next[i] = 0;
+	if (ladder_step(&route->ladder, route->settings.rung_count, control->now_ns, route->pressure) != 0)
+		give_order(control,
+		           &(struct order){
+					   .kind = ORDER_RUNG, .ticket = CONTROL_TICKET_NONE, .route = index, .rung = route->ladder.rung });
+}
+
+/* ---- demand ---- */
+
+static double pool_pressure(const struct control *control, uint32_t pool)
+{
+	double pressure = 0;
+	for (uint32_t i = 0; i < control->route_count; i++) {
+		const struct route *route = &control->routes[i];
+		bool is_about_time = route->settings.ttft_ns || route->settings.tpot_ns || route->settings.e2e_ns;
+		if (route->pool == pool && is_about_time)
+			pressure = fmax(pressure, route->pressure);
+	}
+	return pressure;
+}
+
+static void step_pool(struct control *control, uint32_t index)
+{
+	struct pool *pool = &control->pools[index];
+	const struct demand_bounds bounds = { pool->settings.scale_min, pool->settings.scale_max,
+		                                  pool->settings.scale_spare, UTILIZATION };
+	uint32_t running = 0;
+	if (pool->settings.scale_max == 0)
+		return;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++)
+		running += control->replicas[pool->first_replica + i].state != REPLICA_DOWN;
+	int64_t horizon_ns = demand_start_p95_ns(&pool->demand, COLD_START_UNKNOWN_NS);
+	uint32_t wanted =
+		demand_wanted(&pool->demand, control->now_ns, horizon_ns, pool_pressure(control, index), running, &bounds);
+	if (wanted == pool->wanted)
+		return;
+	pool->wanted = wanted;
+	give_order(control,
+	           &(struct order){ .kind = ORDER_SCALE, .ticket = CONTROL_TICKET_NONE, .pool = index, .wanted = wanted });
+}
+
+/* ---- the tick ---- */
+
+int64_t tick_first_ns(const struct control *control)
+{
+	for (uint32_t i = 0; i < control->route_count; i++)
+		if (has_promise(&control->routes[i].settings))
+			return 0;
+	for (uint32_t i = 0; i < control->pool_count; i++)
+		if (control->pools[i].settings.scale_max)
+			return 0;
+	return NS_NEVER;
+}
+
+/* As far as there is room for orders: the rest comes with the next call, which is then due at once. */
+void tick(struct control *control)
+{
+	uint32_t count = control->route_count + control->pool_count;
+	if (control->now_ns < control->tick_ns)
+		return;
+	for (; control->ticked < count && has_room(control); control->ticked++) {
+		if (control->ticked < control->route_count)
+			step_route(control, control->ticked);
+		else
+			step_pool(control, control->ticked - control->route_count);
+	}
+	if (control->ticked < count)
+		return;
+	control->ticked = 0;
+	control->seconds++;
+	control->tick_ns = control->now_ns + NS_PER_S;
+}
