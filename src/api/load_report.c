@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/macros.h"
 
-static const char *const state_texts[] = { "starting", "loading", "warming", "ready", "failed" };
+static const char *const state_texts[] = { "starting", "loading", "warming", "ready", "failed", "stopped" };
 
 const char *engine_state_text(enum engine_state state)
 {

@@ -7,7 +7,15 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-enum engine_state { ENGINE_STARTING, ENGINE_LOADING, ENGINE_WARMING, ENGINE_READY, ENGINE_FAILED, ENGINE_STATES };
+enum engine_state {
+	ENGINE_STARTING,
+	ENGINE_LOADING,
+	ENGINE_WARMING,
+	ENGINE_READY,
+	ENGINE_FAILED,
+	ENGINE_STOPPED,
+	ENGINE_STATES
+};
 
 struct load_report {
 	enum engine_state state;
@@ -19,7 +27,7 @@ struct load_report {
 #undef LOAD
 };
 
-/* "starting", "loading", "warming", "ready", "failed". */
+/* "starting", "loading", "warming", "ready", "failed", "stopped". */
 const char *engine_state_text(enum engine_state state);
 /* One JSON object. */
 void load_report_write(struct bytes *out, const struct load_report *report);

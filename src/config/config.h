@@ -19,6 +19,13 @@
 /* Value of an INTEGER key for which the file says `auto`. */
 #define CONFIG_AUTO INT64_C(-1)
 
+/* Values of promise.kind, in the order of its .choices. */
+enum promise_kind { PROMISE_KIND_NONE, PROMISE_KIND_LATENCY, PROMISE_KIND_QUALITY, PROMISE_KIND_COST };
+/* Values of shape.trim. */
+enum shape_trim { SHAPE_TRIM_NONE, SHAPE_TRIM_OLDEST_TURNS };
+/* Values of promise.per. */
+enum promise_unit { PROMISE_PER_REQUEST, PROMISE_PER_CONVERSATION, PROMISE_PER_DOCUMENT, PROMISE_PER_ACTION };
+
 /* Values of upstream.kind, in the order of its .choices. */
 enum upstream_kind {
 	UPSTREAM_OPENAI,
@@ -39,6 +46,7 @@ struct string_list {
 #define CONFIG_C_BOOLEAN bool
 #define CONFIG_C_INTEGER int64_t /* CONFIG_AUTO for `auto` */
 #define CONFIG_C_NUMBER double
+#define CONFIG_C_SHARE double     /* [0, 1]; written as 5% */
 #define CONFIG_C_DURATION int64_t /* nanoseconds */
 #define CONFIG_C_SIZE int64_t     /* bytes */
 #define CONFIG_C_STRING_LIST struct string_list

@@ -142,6 +142,9 @@ static void check_pool(const struct pool_config *pool, const struct config_node 
 {
 	const struct config_node *engine = config_tree_get(node, "engine");
 	const struct config_node *upstream = config_tree_get(node, "upstream");
+	if (pool->replicas_max != CONFIG_AUTO && pool->replicas_max < pool->replicas_min)
+		config_fault(faults, place_or_start(config_tree_get(node, "replicas")), node->path,
+		             "replicas.max is below replicas.min");
 	const bool has_model = pool->engine_kind != 0 || config_tree_get(engine, "model") != NULL;
 	if (upstream != NULL && engine != NULL)
 		config_fault(
@@ -204,6 +207,7 @@ static void check_routes(const struct config *config, const struct config_node *
 	for (size_t i = 0; i < config->route_count; i++) {
 		const struct config_node *node = config_tree_get(routes, config->routes[i].name);
 		check_tiers(&config->routes[i], config_tree_get(node, "tiers"), config_tree_get(root, "pools"), faults);
+		config_check_promise(config, &config->routes[i], node, faults);
 	}
 }
 

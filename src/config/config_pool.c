@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/macros.h"
 #include "config/config_table.h"
 #include "config/config_value.h"
 
@@ -91,6 +92,7 @@ static void write_value(const struct config_row *row, const void *field, struct 
 		bytes_append_text(out, *(const bool *)field ? "true" : "false");
 		break;
 	case CONFIG_NUMBER:
+	case CONFIG_SHARE:
 		json_write_double(out, *(const double *)field);
 		break;
 	case CONFIG_CHOICE: {
@@ -140,17 +142,21 @@ bool config_pool_is_upstream(const struct pool_config *pool)
 
 uint32_t config_pool_replicas(const struct pool_config *pool)
 {
-	return config_pool_is_upstream(pool) ? (uint32_t)pool->upstream_urls.count : (uint32_t)pool->replicas_min;
+	if (config_pool_is_upstream(pool))
+		return (uint32_t)pool->upstream_urls.count;
+	return (uint32_t)max_ll(pool->replicas_max, pool->replicas_min);
 }
 
-bool config_pool_same(const struct pool_config *a, const struct pool_config *b)
+/* Whether the values of all rows of a section that `is_meant` are the same. */
+static bool same_values(enum config_section section, bool (*is_meant)(const struct config_row *row), const void *a,
+                        const void *b)
 {
 	struct bytes text_a = { 0 };
 	struct bytes text_b = { 0 };
-	bool same = strcmp(a->name, b->name) == 0;
+	bool same = true;
 	for (size_t i = 0; i < config_row_count && same; i++) {
 		const struct config_row *row = &config_rows[i];
-		if (row->section != CONFIG_POOL)
+		if (row->section != section || !is_meant(row))
 			continue;
 		bytes_clear(&text_a);
 		bytes_clear(&text_b);
@@ -161,4 +167,27 @@ bool config_pool_same(const struct pool_config *a, const struct pool_config *b)
 	bytes_fini(&text_a);
 	bytes_fini(&text_b);
 	return same;
+}
+
+static bool is_any(const struct config_row *row)
+{
+	(void)row;
+	return true;
+}
+
+bool config_pool_same(const struct pool_config *a, const struct pool_config *b)
+{
+	return strcmp(a->name, b->name) == 0 && same_values(CONFIG_POOL, is_any, a, b);
+}
+
+static bool is_of_control(const struct config_row *row)
+{
+	struct span path = span_of(row->path);
+	return span_starts_with(path, SPAN("promise.")) || span_is(path, "tiers") || span_is(path, "shape.requests") ||
+	       span_is(path, "shape.tokens") || span_is(path, "shape.repeats");
+}
+
+bool config_route_same_promise(const struct route_config *a, const struct route_config *b)
+{
+	return same_values(CONFIG_ROUTE, is_of_control, a, b);
 }

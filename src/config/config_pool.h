@@ -22,9 +22,12 @@ void config_pool_write_arguments(const struct pool_config *pool, struct bytes *o
 
 /* Whether engines behind upstream.urls serve it, and none of ours. */
 bool config_pool_is_upstream(const struct pool_config *pool);
-/* Replicas that it starts with. */
+/* Replicas that it has at most: URLs, or engines of ours. */
 uint32_t config_pool_replicas(const struct pool_config *pool);
 /* Whether every key of the two, and their names, are the same. */
 bool config_pool_same(const struct pool_config *a, const struct pool_config *b);
+
+/* Whether two routes promise the same and allow the same rates: what is handed on at the start. */
+bool config_route_same_promise(const struct route_config *a, const struct route_config *b);
 
 #endif

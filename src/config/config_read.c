@@ -124,6 +124,23 @@ static enum error read_scalar(struct reader *reader, const struct config_row *ro
 	return error;
 }
 
+/* An entry of a list, where a mapping of one key may stand for the text "key=value". */
+static enum error read_item(struct reader *reader, const struct config_row *row, const struct config_node *node,
+                            const char **item, bool *is_good)
+{
+	if (!row->pairs || node->kind != CONFIG_NODE_MAPPING || node->count != 1)
+		return read_scalar(reader, row, node, item, is_good);
+	const char *value;
+	enum error error = read_scalar(reader, row, node->first, &value, is_good);
+	if (error != OK || !*is_good)
+		return error;
+	struct bytes text = { 0 };
+	bytes_printf(&text, "%s=%s", node->first->key, value);
+	*item = bytes_ok(&text) ? arena_copy_text(&reader->config->arena, bytes_span(&text)) : NULL;
+	bytes_fini(&text);
+	return *item == NULL ? ERROR_MEMORY : OK;
+}
+
 /* A list, or one value as a list of one. */
 static enum error read_list(struct reader *reader, const struct config_row *row, const struct config_node *node,
                             struct string_list *list, bool *is_good)
@@ -142,7 +159,7 @@ static enum error read_list(struct reader *reader, const struct config_row *row,
 	const struct config_node *item = is_one ? node : node->first;
 	for (size_t i = 0; i < count; i++, item = item->next) {
 		bool item_is_good;
-		const enum error error = read_scalar(reader, row, item, &items[i], &item_is_good);
+		const enum error error = read_item(reader, row, item, &items[i], &item_is_good);
 		if (error != OK)
 			return error;
 		all_good = all_good && item_is_good;

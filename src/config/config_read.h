@@ -12,4 +12,8 @@ enum error config_read(struct config *config, const struct config_node *root, st
 /* What no single key can see: names that must exist or differ, addresses that need keys. Only records faults. */
 void config_check(const struct config *config, const struct config_node *root, struct config_faults *faults);
 
+/* What a route's promise contradicts (config_promise.c); node: the route's. */
+void config_check_promise(const struct config *config, const struct route_config *route, const struct config_node *node,
+                          struct config_faults *faults);
+
 #endif

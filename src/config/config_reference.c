@@ -27,6 +27,8 @@ static const char *type_text(const struct config_row *row)
 		return "whole number";
 	case CONFIG_NUMBER:
 		return "number";
+	case CONFIG_SHARE:
+		return "share, in percent";
 	case CONFIG_DURATION:
 		return "time";
 	case CONFIG_SIZE:
@@ -54,6 +56,7 @@ static void write_bounds(struct bytes *out, const struct config_row *row)
 		config_value_write(out, row, row->minimum);
 		bytes_append_text(out, " to ");
 		config_value_write(out, row, row->maximum);
+		bytes_append_text(out, row->type == CONFIG_SHARE ? "%" : "");
 		bytes_append_text(out, row->automatic ? ", or `auto`" : "");
 	}
 }

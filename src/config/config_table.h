@@ -15,6 +15,7 @@ enum config_type {
 	CONFIG_BOOLEAN,
 	CONFIG_INTEGER,
 	CONFIG_NUMBER,
+	CONFIG_SHARE,
 	CONFIG_DURATION,
 	CONFIG_SIZE,
 	CONFIG_STRING_LIST,
@@ -38,6 +39,7 @@ struct config_row {
 	bool automatic;
 	bool expand_home;
 	bool test_only;
+	bool pairs;
 };
 
 extern const struct config_row config_rows[];

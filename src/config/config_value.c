@@ -84,6 +84,8 @@ static enum error check_bounds(const struct config_row *row, double value, struc
 	config_value_write(why, row, row->minimum);
 	bytes_append_text(why, " and ");
 	config_value_write(why, row, row->maximum);
+	if (row->type == CONFIG_SHARE)
+		bytes_append_byte(why, '%');
 	if (row->unit != NULL)
 		bytes_printf(why, " %s", row->unit);
 	bytes_append_text(why, ", not ");
@@ -106,6 +108,18 @@ static enum error read_number(struct span text, double *out)
 	return *end == '\0' && isfinite(*out) ? OK : ERROR_SYNTAX;
 }
 
+/* 5% or 2.5%, as a share of one. */
+static enum error read_share(const struct config_row *row, struct span text, struct span shown, double *field,
+                             struct bytes *why)
+{
+	const bool has_sign = text.len > 0 && text.at[text.len - 1] == '%';
+	if (!has_sign || read_number((struct span){ text.at, text.len - 1 }, field) != OK)
+		return refuse(why, shown, "is not a share: write it in percent, as 5%");
+	const double percent = *field;
+	*field = percent / 100;
+	return check_bounds(row, percent, shown, why);
+}
+
 static enum error read_bounded(const struct config_row *row, struct span text, struct span shown, void *field,
                                struct bytes *why)
 {
@@ -120,6 +134,8 @@ static enum error read_bounded(const struct config_row *row, struct span text, s
 			return refuse(why, shown, "is not a number");
 		return check_bounds(row, *(double *)field, shown, why);
 	}
+	if (row->type == CONFIG_SHARE)
+		return read_share(row, text, shown, field, why);
 	if (row->type == CONFIG_DURATION)
 		error = read_scaled(text, durations, COUNT_OF(durations), &value);
 	else if (row->type == CONFIG_SIZE)
@@ -204,6 +220,7 @@ enum error config_value_read(const struct config_row *row, struct span text, str
 		return read_choice(row, text, shown, field, why);
 	case CONFIG_INTEGER:
 	case CONFIG_NUMBER:
+	case CONFIG_SHARE:
 	case CONFIG_DURATION:
 	case CONFIG_SIZE:
 		break;

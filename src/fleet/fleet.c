@@ -19,6 +19,8 @@
 void replica_publish(struct replica *replica, const struct load_report *report)
 {
 	struct fleet *fleet = replica->fleet;
+	if (replica->is_parked)
+		return; /* nobody is to send it anything, whatever it says */
 	pthread_mutex_lock(&fleet->lock);
 	replica->report = *report;
 	pthread_mutex_unlock(&fleet->lock);
@@ -74,6 +76,7 @@ static enum error make_replica(struct fleet *fleet, uint32_t index, uint32_t poo
 		return ERROR_MEMORY;
 	if (config_pool_is_upstream(config))
 		return replica_init_remote(replica, config->upstream_urls.items[number]);
+	replica_init_scale(replica);
 	return replica_init_process(replica, folder);
 }
 
@@ -147,8 +150,10 @@ enum error fleet_start(struct fleet *fleet)
 		struct replica *replica = &fleet->replicas[i];
 		if (config_pool_is_upstream(replica_config(replica)))
 			replica_start_remote(replica);
-		else
+		else if (i - fleet_first(fleet, replica->pool) < (uint32_t)replica_config(replica)->replicas_min)
 			error = replica_start_process(replica);
+		else
+			replica_park(replica);
 	}
 	return error;
 }
@@ -161,6 +166,7 @@ void fleet_stop(struct fleet *fleet, void (*stopped)(void *owner))
 		struct replica *replica = &fleet->replicas[i];
 		timer_stop(&replica->retry);
 		timer_stop(&replica->deadline);
+		timer_stop(&replica->retire);
 		http_call_cancel(&replica->call);
 		if (replica->process)
 			process_close_input(replica->process);
@@ -182,6 +188,7 @@ void fleet_free(struct fleet **fleet_slot)
 			continue;
 		timer_stop(&replica->retry);
 		timer_stop(&replica->deadline);
+		timer_stop(&replica->retire);
 		http_call_cancel(&replica->call);
 		http_pool_free(&replica->connection);
 		process_release(&replica->process);

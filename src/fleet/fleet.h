@@ -21,6 +21,8 @@ struct fleet;
 struct fleet_events {
 	/* A replica's state or load has changed. */
 	void (*on_load)(void *owner, uint32_t replica, const struct load_report *report);
+	/* Requests of ours that it works on. */
+	uint32_t (*in_flight)(void *owner, uint32_t replica);
 	/* A model can't be used at all (first start): why is a sentence. */
 	void (*on_unusable)(void *owner, uint32_t replica, const char *why);
 };
@@ -29,7 +31,10 @@ struct fleet_events {
  * go, it must exist; program: what to start. Both copied. Where an upstream.ca can't be used, a sentence is appended to *fault. */
 enum error fleet_new(struct loop *loop, struct config *config, const char *folder, const char *program,
                      const struct fleet_events *events, void *owner, struct fleet **out, struct bytes *fault);
+/* Of workers, replicas.min of each pool; the others are stopped until fleet_scale wants them. */
 enum error fleet_start(struct fleet *fleet);
+/* So many workers of the pool should run; the last ones go first, each when it has finished what it has. Does nothing where the engines are not ours. */
+void fleet_scale(struct fleet *fleet, uint32_t pool, uint32_t wanted);
 /* Asks every worker to end and calls stopped(owner) when all have; those that don't are killed after two seconds. */
 void fleet_stop(struct fleet *fleet, void (*stopped)(void *owner));
 void fleet_free(struct fleet **fleet);

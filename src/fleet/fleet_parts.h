@@ -26,7 +26,9 @@ struct replica {
 	struct timer deadline;   /* of a start */
 	int64_t back_off_ns;
 	int64_t started_ns;
-	bool was_ready; /* in any life */
+	bool was_ready;      /* in any life */
+	bool is_parked;      /* not wanted: takes nothing, or does not run */
+	struct timer retire; /* the next look whether it has finished */
 	/* One behind a URL. */
 	struct bytes head;   /* of the question */
 	struct bytes answer; /* as far as it has come */
@@ -75,6 +77,12 @@ enum error replica_connect(const struct replica *replica, struct loop *loop, str
 
 enum error replica_init_process(struct replica *replica, const char *folder);
 enum error replica_start_process(struct replica *replica);
+
+/* ---- fleet_scale.c ---- */
+
+void replica_init_scale(struct replica *replica);
+/* It is not wanted now. */
+void replica_park(struct replica *replica);
 
 /* ---- fleet_remote.c ---- */
 

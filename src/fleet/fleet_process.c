@@ -95,6 +95,10 @@ static void on_exited(void *owner, int exit_status, int term_signal)
 		fleet_tell_stopped(fleet);
 		return;
 	}
+	if (replica->is_parked) {
+		log_line(LOG_INFO, "replica %s has ended: it is not needed now", fleet->names[replica->index]);
+		return;
+	}
 	log_line(LOG_ERROR, "replica %s ended: %s %d", fleet->names[replica->index], term_signal ? "signal" : "exit status",
 	         term_signal ? term_signal : exit_status);
 	pthread_mutex_lock(&fleet->lock);

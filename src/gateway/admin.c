@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/gateway_parts.h"
+#include "gateway/promises.h"
+#include "gateway/scale.h"
 #include "stages/keys.h"
 
 #define BODY_BYTES_MAX 4096
@@ -87,9 +89,29 @@ static void serve_metrics(struct admin_exchange *admin)
 	struct bytes body = { 0 };
 	set_pool_gauges(gateway);
 	set_replica_gauges(gateway);
+	promises_set_gauges(gateway->promises);
+	scale_set_gauges(gateway);
 	metric_set(gateway->main_shard, METRIC_log_lines_dropped, 0, 0, (int64_t)log_dropped());
 	metrics_write(gateway->metrics, &body);
 	respond(admin, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+	bytes_fini(&body);
+}
+
+/* ---- promises and scale ---- */
+
+static void serve_promises(struct admin_exchange *admin)
+{
+	struct bytes body = { 0 };
+	promises_write(admin->gateway->promises, &body);
+	respond(admin, 200, "application/json", &body);
+	bytes_fini(&body);
+}
+
+static void serve_scale(struct admin_exchange *admin)
+{
+	struct bytes body = { 0 };
+	scale_write(admin->gateway, &body);
+	respond(admin, 200, "application/json", &body);
 	bytes_fini(&body);
 }
 
@@ -194,6 +216,10 @@ static void serve(struct admin_exchange *admin, const struct http_head *head)
 		serve_metrics(admin);
 	else if (span_is(head->path, "/healthz"))
 		serve_health(admin);
+	else if (span_is(head->path, "/promises"))
+		serve_promises(admin);
+	else if (span_is(head->path, "/scale"))
+		serve_scale(admin);
 	else if (span_is(head->path, "/readyz"))
 		serve_readiness(admin);
 	else if (span_starts_with(head->path, prefix))

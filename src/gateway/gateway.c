@@ -15,13 +15,17 @@
 #include "base/macros.h"
 #include "base/random.h"
 #include "config/config_pool.h"
+#include "config/config_promise.h"
 #include "gateway/certificate.h"
 #include "gateway/gateway_parts.h"
+#include "gateway/promises.h"
+#include "gateway/scale.h"
 #include "gateway/secret.h"
 #include "io/digest.h"
 #include "io/signals.h"
 #include "policy/opaque.h"
 #include "policy/promise.h"
+#include "stages/conversation.h"
 #include "stages/pipeline.h"
 
 #define TRACE_RECORDS 2048
@@ -44,12 +48,13 @@ static enum replica_state control_state(enum engine_state state)
 {
 	if (state == ENGINE_READY)
 		return REPLICA_READY;
-	return state == ENGINE_FAILED ? REPLICA_DOWN : REPLICA_STARTING;
+	return state == ENGINE_FAILED || state == ENGINE_STOPPED ? REPLICA_DOWN : REPLICA_STARTING;
 }
 
 static void on_load(void *owner, uint32_t replica, const struct load_report *report)
 {
 	struct gateway *gateway = owner;
+	scale_note_state(gateway, replica, report->state);
 	if (report->request_tokens)
 		atomic_store(&gateway->request_tokens[fleet_pool(gateway->fleet, replica)], (uint32_t)report->request_tokens);
 	desk_add(gateway->loops[0].services.desk, &(struct event){
@@ -83,7 +88,34 @@ static void on_unusable(void *owner, uint32_t replica, const char *why)
 		drain_start(gateway);
 }
 
-static const struct fleet_events fleet_events = { .on_load = on_load, .on_unusable = on_unusable };
+static uint32_t in_flight(void *owner, uint32_t replica)
+{
+	struct gateway *gateway = owner;
+	struct control_replica_view view;
+	desk_view_replica(gateway->room, replica, &view);
+	return view.in_flight;
+}
+
+static const struct fleet_events fleet_events = { .on_load = on_load,
+	                                              .in_flight = in_flight,
+	                                              .on_unusable = on_unusable };
+
+/* ---- what control decides for all ---- */
+
+static void on_rung(void *owner, uint32_t route, uint32_t rung)
+{
+	struct gateway *gateway = owner;
+	/* Any loop's thread: the config is not to be looked at here. */
+	atomic_store_explicit(&gateway->rungs[route], rung, memory_order_relaxed);
+	log_line(LOG_WARNING, "route %s: the ladder stands on rung %u", gateway->route_names[route + 1], rung);
+}
+
+static void on_scale(void *owner, uint32_t pool, uint32_t wanted)
+{
+	scale_wish(owner, pool, wanted);
+}
+
+static const struct desk_events desk_events = { .on_rung = on_rung, .on_scale = on_scale };
 
 /* ---- shared parts ---- */
 
@@ -103,7 +135,10 @@ static enum error make_tables(struct gateway *gateway)
 	gateway->route_names = calloc(config->route_count + 1, sizeof(char *));
 	gateway->pool_names = calloc(config->pool_count, sizeof(char *));
 	gateway->request_tokens = calloc(config->pool_count, sizeof(*gateway->request_tokens));
-	if (!gateway->route_names || !gateway->pool_names || !gateway->request_tokens)
+	gateway->rungs = calloc(config->route_count, sizeof(*gateway->rungs));
+	gateway->starting_since_ns = calloc(fleet_count(gateway->fleet), sizeof(int64_t));
+	if (!gateway->route_names || !gateway->pool_names || !gateway->request_tokens || !gateway->rungs ||
+	    !gateway->starting_since_ns)
 		return ERROR_MEMORY;
 	/* Copies: the metrics outlive a reload's old config. */
 	gateway->route_names[0] = strdup("-");
@@ -126,21 +161,67 @@ static enum error make_tables(struct gateway *gateway)
 	return error;
 }
 
+static struct ladder_rung rung_of(const struct route_config *route, size_t place)
+{
+	struct config_rung rung = { 0 };
+	struct ladder_rung out = { .kind = RUNG_TRY_AGAIN };
+	if (config_rung_read(route->promise_ladder.items[place], &rung) != OK)
+		return out; /* it was checked */
+	if (rung.kind == CONFIG_RUNG_OUTPUT)
+		out = (struct ladder_rung){ RUNG_OUTPUT, rung.tokens };
+	else if (rung.kind == CONFIG_RUNG_TIER)
+		out = (struct ladder_rung){ RUNG_TIER, config_tier(route, rung.tier) };
+	return out;
+}
+
+/* Times are what control refuses by: only a promise of latency is kept so. */
+static struct control_route control_route(const struct route_config *route)
+{
+	struct control_route out = {
+		.rung_count = (uint32_t)min_ll((long long)route->promise_ladder.count, LADDER_RUNGS_MAX),
+		.requests_per_minute = (uint32_t)route->shape_requests,
+		.tokens_per_minute = (uint32_t)route->shape_tokens,
+		.repeats_per_minute = (uint32_t)route->shape_repeats,
+	};
+	if (route->promise_kind == PROMISE_KIND_LATENCY) {
+		out.ttft_ns = route->promise_ttft_p95;
+		out.tpot_ns = route->promise_tpot_p95;
+		out.e2e_ns = route->promise_e2e_p95;
+	}
+	for (uint32_t i = 0; i < out.rung_count; i++)
+		out.rungs[i] = rung_of(route, i);
+	return out;
+}
+
 static enum error make_room(struct gateway *gateway)
 {
 	const struct config *config = gateway->config;
 	struct control *control = NULL;
 	struct control_pool *pools = calloc(config->pool_count, sizeof(*pools));
-	struct control_settings settings = { .pools = pools, .pool_count = (uint32_t)config->pool_count };
-	if (!pools)
+	struct control_route *routes = calloc(config->route_count, sizeof(*routes));
+	struct control_settings settings = { .pools = pools,
+		                                 .pool_count = (uint32_t)config->pool_count,
+		                                 .routes = routes,
+		                                 .route_count = (uint32_t)config->route_count,
+		                                 .tenant_count = config->key_count ? TENANTS_MAX + 1 : 1 };
+	if (!pools || !routes) {
+		free(pools);
+		free(routes);
 		return ERROR_MEMORY;
+	}
+	for (size_t i = 0; i < config->route_count; i++)
+		routes[i] = control_route(&config->routes[i]);
 	for (size_t i = 0; i < config->pool_count; i++) {
+		bool is_scaled = config->pools[i].replicas_max != CONFIG_AUTO;
 		pools[i] = (struct control_pool){
 			.queue_max = (uint32_t)config->pools[i].queue_requests,
 			.wait_max_ns = config->pools[i].queue_wait,
 			.replica_count = config_pool_replicas(&config->pools[i]),
 			.is_opaque = config_pool_is_upstream(&config->pools[i]),
 			.concurrency = (uint32_t)max_ll(config->pools[i].upstream_concurrency, 0),
+			.scale_min = is_scaled ? (uint32_t)config->pools[i].replicas_min : 0,
+			.scale_max = is_scaled ? (uint32_t)config->pools[i].replicas_max : 0,
+			.scale_spare = (uint32_t)config->pools[i].replicas_spare,
 		};
 		uint32_t there_max = pools[i].concurrency ? pools[i].concurrency : OPAQUE_LEARNED_MAX;
 		settings.in_flight_max += pools[i].replica_count * (pools[i].is_opaque ? there_max : SEQUENCES_MAX);
@@ -148,10 +229,11 @@ static enum error make_room(struct gateway *gateway)
 	random_secure(&settings.seed, sizeof(settings.seed));
 	enum error error = control_new(&settings, &control);
 	if (!error)
-		error = desk_room_new(control, gateway->loop_count, gateway->record, &gateway->room);
+		error = desk_room_new(control, gateway->loop_count, gateway->record, &desk_events, gateway, &gateway->room);
 	if (!error)
 		desk_record_settings(gateway->room, &settings);
 	free(pools);
+	free(routes);
 	return error;
 }
 
@@ -189,6 +271,8 @@ static enum error fill_loop(struct gateway *gateway, unsigned index)
 	services->request_tokens = gateway->request_tokens;
 	services->metrics = metrics_shard(gateway->metrics, index);
 	services->affinity = gateway->affinity;
+	services->conversations = gateway->conversations;
+	services->rungs = gateway->rungs;
 	services->memory = calloc(config->route_count, sizeof(*services->memory));
 	enum error error = services->memory ? OK : ERROR_MEMORY;
 	if (!error && gateway->secret.len)
@@ -304,9 +388,13 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error)
 		error = affinity_new(&gateway->affinity);
 	if (!error)
+		error = conversations_new(&gateway->conversations);
+	if (!error)
 		error = make_room(gateway);
 	for (unsigned i = 0; i < gateway->loop_count && !error; i++)
 		error = fill_loop(gateway, i);
+	if (!error)
+		error = promises_new(gateway, &gateway->promises);
 	if (!error)
 		error = admin_new(gateway);
 	if (!error)
@@ -345,17 +433,21 @@ static void stop(struct gateway *gateway)
 	for (unsigned i = 0; i < gateway->loop_count; i++)
 		free_loop(&gateway->loops[i]);
 	http_server_free(&gateway->admin_server);
+	promises_free(&gateway->promises);
 	for (uint32_t i = 0; gateway->fleet && i < fleet_count(gateway->fleet); i++)
 		remove_socket(gateway, i);
 	fleet_free(&gateway->fleet);
 	desk_room_free(&gateway->room);
 	affinity_free(&gateway->affinity);
+	conversations_free(&gateway->conversations);
 	for (unsigned i = 0; i < gateway->loop_count; i++)
 		loop_free(&gateway->loops[i].services.loop);
 	free_names(gateway->route_names, gateway->config->route_count + 1);
 	free_names(gateway->pool_names, gateway->config->pool_count);
 	metrics_free(&gateway->metrics);
 	free(gateway->request_tokens);
+	free(gateway->rungs);
+	free(gateway->starting_since_ns);
 	free(gateway->loops);
 	bytes_fini(&gateway->secret);
 	tls_context_unref(&gateway->tls);

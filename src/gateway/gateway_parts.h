@@ -43,6 +43,10 @@ struct gateway {
 	const char **pool_names;
 	_Atomic uint32_t *request_tokens; /* by pool; from the engines' reports */
 	struct affinity *affinity;
+	struct conversations *conversations;
+	_Atomic uint32_t *rungs;    /* by route: where its ladder stands */
+	int64_t *starting_since_ns; /* by replica; 0: it is not starting. Loop 0's */
+	struct promises *promises;
 	struct desk_room *room;
 	struct fleet *fleet;
 	struct bytes secret;

@@ -35,6 +35,14 @@ static bool same_routes(const struct config *a, const struct config *b)
 	return same;
 }
 
+static bool same_promises(const struct config *a, const struct config *b)
+{
+	bool same = true;
+	for (size_t i = 0; same && i < a->route_count; i++)
+		same = config_route_same_promise(&a->routes[i], &b->routes[i]);
+	return same;
+}
+
 /* The first thing that differs and must not; NULL when there is none. */
 static const char *fixed_difference(const struct config *a, const struct config *b)
 {
@@ -52,7 +60,9 @@ static const char *fixed_difference(const struct config *a, const struct config 
 		return "tls (from none to some, or back)";
 	if (!same_pools(a, b))
 		return "pools";
-	return same_routes(a, b) ? NULL : "routes (their names or order)";
+	if (!same_routes(a, b))
+		return "routes (their names or order)";
+	return same_promises(a, b) ? NULL : "routes (their promises, tiers or rates)";
 }
 
 struct config_change {

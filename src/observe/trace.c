@@ -213,6 +213,7 @@ static void write_facts(const struct trace_facts *facts, struct bytes *out)
 	write_count(out, "output_tokens", facts->output_tokens);
 	write_ms(out, "first_token_ms", facts->first_token_ns);
 	write_ms(out, "predicted_first_token_ms", facts->predicted_ns);
+	write_ms(out, "predicted_wait_ms", facts->predicted_wait_ns);
 	if (facts->engine.known)
 		bytes_printf(
 			out, ",\"engine\":{\"tokenize_ms\":%.3f,\"queue_ms\":%.3f,\"prefill_ms\":%.3f,\"decode_ms\":%.3f}",

@@ -51,7 +51,8 @@ struct trace_facts {
 	int64_t cached_tokens;
 	int64_t output_tokens;
 	int64_t first_token_ns; /* from the first byte; -1 = none came */
-	int64_t predicted_ns;   /* -1 = no prediction was made */
+	int64_t predicted_ns;   /* -1 = no prediction was made; so the next */
+	int64_t predicted_wait_ns;
 	struct trace_engine engine;
 };
 

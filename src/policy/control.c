@@ -154,8 +154,10 @@ static void dispatch(struct control *control, struct pool *pool)
 			continue;
 		}
 		/* Work whose first token cannot be in time would only make the next one late, too. */
-		if (is_prediction_good(pool, replica) &&
-		    choice_first_token_ns(control, replica, ticket) > ticket->deadline_ns - control->now_ns) {
+		int64_t left_ns = ticket->deadline_ns - control->now_ns;
+		if (ticket->first_token_max_ns)
+			left_ns = min_ll(left_ns, ticket->first_token_max_ns);
+		if (is_prediction_good(pool, replica) && choice_first_token_ns(control, replica, ticket) > left_ns) {
 			refuse_ticket(control, ticket, REFUSAL_HOPELESS);
 			continue;
 		}

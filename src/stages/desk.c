@@ -34,7 +34,9 @@ struct desk_room {
 	struct control *control;
 	struct desk **desks; /* by loop; set before the loops run */
 	unsigned desk_count;
-	int record;            /* descriptor; -1 = none */
+	int record; /* descriptor; -1 = none */
+	const struct desk_events *events;
+	void *owner;
 	struct bytes recorded; /* guarded by lock: not yet written */
 };
 
@@ -45,7 +47,8 @@ struct order_batch {
 	struct order orders[];
 };
 
-enum error desk_room_new(struct control *control, unsigned desk_count, int record, struct desk_room **out)
+enum error desk_room_new(struct control *control, unsigned desk_count, int record, const struct desk_events *events,
+                         void *owner, struct desk_room **out)
 {
 	struct desk_room *room = calloc(1, sizeof(*room));
 	if (!room)
@@ -54,6 +57,8 @@ enum error desk_room_new(struct control *control, unsigned desk_count, int recor
 	room->control = control;
 	room->desk_count = desk_count;
 	room->record = record;
+	room->events = events;
+	room->owner = owner;
 	room->desks = calloc(desk_count, sizeof(struct desk *));
 	*out = room;
 	return room->desks ? OK : ERROR_MEMORY;
@@ -101,6 +106,22 @@ void desk_room_free(struct desk_room **room_slot)
 
 /* ---- a step ---- */
 
+/* Orders that name no request; once a second at most. Under the lock, so that they take effect in their order. Returns how many others there are, which
+ * stand in front then. */
+static size_t carry_out_for_all(const struct desk_room *room, struct order *orders, size_t count)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (orders[i].kind == ORDER_RUNG)
+			room->events->on_rung(room->owner, orders[i].route, orders[i].rung);
+		else if (orders[i].kind == ORDER_SCALE)
+			room->events->on_scale(room->owner, orders[i].pool, orders[i].wanted);
+		else if (left++ != i)
+			orders[left - 1] = orders[i];
+	}
+	return left;
+}
+
 static size_t step(struct desk *desk)
 {
 	struct desk_room *room = desk->room;
@@ -112,6 +133,7 @@ static size_t step(struct desk *desk)
 	size_t count = control_step(room->control, began_ns, desk->events, taken, desk->orders, ORDERS_MAX, &next_ns);
 	int64_t held_ns = clock_now_ns() - began_ns;
 	record_step(room, began_ns, desk, taken, count);
+	count = carry_out_for_all(room, desk->orders, count);
 	pthread_mutex_unlock(&room->lock);
 	metric_observe_ns(desk->services->metrics, METRIC_control_hold_seconds, 0, 0, held_ns);
 	metric_add(desk->services->metrics, METRIC_control_events_total, 0, 0, (int64_t)taken);
@@ -136,6 +158,8 @@ static void carry_out(struct desk *desk, const struct order *order)
 	if (order->kind == ORDER_REFUSE)
 		request->ticket = CONTROL_TICKET_NONE;
 	if (order->kind == ORDER_DISPATCH) {
+		if (!request->is_dispatched)
+			request->dispatched_ns = loop_now_ns(desk->services->loop);
 		request->is_dispatched = true;
 		request->replica = order->replica;
 	}
@@ -248,6 +272,13 @@ void desk_view_replica(struct desk_room *room, uint32_t replica, struct control_
 {
 	pthread_mutex_lock(&room->lock);
 	control_view_replica(room->control, replica, out);
+	pthread_mutex_unlock(&room->lock);
+}
+
+void desk_view_route(struct desk_room *room, uint32_t route, struct control_route_view *out)
+{
+	pthread_mutex_lock(&room->lock);
+	control_view_route(room->control, route, out);
 	pthread_mutex_unlock(&room->lock);
 }
 

@@ -1,5 +1,6 @@
 /* Waits for a credit on a replica, or for the end of its patience. */
 #include "base/clock.h"
+#include "stages/attempt.h"
 #include "stages/desk.h"
 #include "stages/respond.h"
 
@@ -10,6 +11,7 @@ enum verdict stage_dispatch(struct request *request)
 {
 	switch (request->order.kind) {
 	case ORDER_DISPATCH:
+		request->deadline_ns = attempt_deadline_ns(request, request_now_ns(request));
 		trace_event(request->services->trace, request->trace, TRACE_DISPATCHED, request_now_ns(request),
 		            request->replica, 0);
 		return NEXT;

@@ -2,8 +2,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "stages/cost.h"
 #include "stages/desk.h"
+#include "stages/kept.h"
 #include "stages/pipeline.h"
+#include "stages/rung.h"
 #include "stages/services.h"
 
 /* Least weight of one answer in what a route remembers: the first ones are a plain mean, later ones a sliding one. */
@@ -65,6 +68,9 @@ static void count(struct request *request, int64_t now_ns)
 	struct metrics_shard *metrics = request->services->metrics;
 	uint32_t route = request->route_label;
 	metric_add(metrics, METRIC_requests_total, route, request->outcome, 1);
+	metric_add(metrics, METRIC_repeats_total, route, 0, request->is_repeat);
+	kept_count(request, now_ns);
+	cost_count(request, now_ns);
 	metric_add(metrics, METRIC_client_bytes_total, 0, 0, (int64_t)request->client_bytes);
 	metric_observe_ns(metrics, METRIC_request_duration_seconds, route, 0, now_ns - request->begin_ns);
 	for (uint32_t i = 0; i < STAGE_COUNT; i++) {
@@ -92,7 +98,7 @@ static int64_t paused_ns_of(const struct request *request)
 	return request->paused_ns + current_ns;
 }
 
-static struct trace_facts facts_of(const struct request *request)
+static struct trace_facts facts_of(const struct request *request, char rung[RUNG_TEXT_BYTES])
 {
 	const struct upstream *upstream = &request->upstream;
 	return (struct trace_facts){
@@ -114,6 +120,9 @@ static struct trace_facts facts_of(const struct request *request)
 		.output_tokens = upstream->output_tokens >= 0 || !upstream->events ? upstream->output_tokens : upstream->events,
 		.first_token_ns = request->first_token_ns,
 		.predicted_ns = request->predicted_ns,
+		.predicted_wait_ns = request->predicted_wait_ns,
+		.rung = request->route && request->route->promise_ladder.count ? rung_text(request->route, request->rung, rung)
+		                                                               : NULL,
 		.engine = upstream->engine,
 	};
 }
@@ -136,13 +145,15 @@ enum verdict stage_finish(struct request *request)
 	remember(request);
 	if (request->exchange && has_failed(request))
 		repeat_note(request);
+	request->is_new_unit = cost_is_new_unit(request);
 	if (request->exchange)
 		http_exchange_end(&request->exchange);
 	int64_t now_ns = loop_refresh_now_ns(services->loop);
 	request->stage_ns[STAGE_finish] += now_ns - request->stage_since_ns;
 	trace_stage(services->trace, request->trace, STAGE_finish, now_ns - request->stage_since_ns);
 	count(request, now_ns);
-	struct trace_facts facts = facts_of(request);
+	char rung[RUNG_TEXT_BYTES];
+	struct trace_facts facts = facts_of(request, rung);
 	trace_end(services->trace, request->trace, now_ns, &facts, &line);
 	if (request->config->log_access && bytes_ok(&line) &&
 	    line.len) /* none where the client left before its head was whole */

@@ -21,7 +21,7 @@ static const char *const stage_names[] = {
 };
 
 static const char *const outcome_names[] = {
-#define OUTCOME(name, status, code, retry, message) #name,
+#define OUTCOME(name, status, code, retry, account, message) #name,
 #include "stages/outcomes.def"
 #undef OUTCOME
 };
@@ -132,6 +132,7 @@ struct request *request_new(struct services *services, struct http_exchange *exc
 	request->stage_since_ns = request->begin_ns;
 	request->ticket = CONTROL_TICKET_NONE;
 	request->predicted_ns = -1;
+	request->predicted_wait_ns = -1;
 	request->retry_after_ns = -1;
 	request->first_token_ns = -1;
 	arena_init(&request->arena, 0);

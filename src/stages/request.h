@@ -27,7 +27,7 @@ enum stage {
 };
 
 enum outcome {
-#define OUTCOME(name, status, code, retry, message) OUTCOME_##name,
+#define OUTCOME(name, status, code, retry, account, message) OUTCOME_##name,
 #include "stages/outcomes.def"
 #undef OUTCOME
 	OUTCOME_COUNT
@@ -82,6 +82,7 @@ struct request {
 	uint32_t output_tokens_high; /* nine of ten of the route's answers are shorter */
 	uint32_t output_tokens_expected;
 	bool is_repeat; /* the client asks again what failed */
+	uint32_t rung;  /* of its route's ladder */
 
 	/* route */
 	const struct route_config *route;
@@ -91,10 +92,14 @@ struct request {
 
 	/* admit, dispatch (written when control's order comes) */
 	struct order order;
-	uint32_t ticket;      /* CONTROL_TICKET_NONE while it has none */
-	int64_t predicted_ns; /* time to first token; -1 = none was made */
-	int64_t deadline_ns;  /* of the first token */
+	uint32_t ticket;           /* CONTROL_TICKET_NONE while it has none */
+	int64_t predicted_ns;      /* time to first token, as expected; -1 = none was made */
+	int64_t predicted_wait_ns; /* of it, until it is sent; -1 = none was made */
+	int64_t deadline_ns;       /* of the first token */
 	bool is_dispatched;
+	int64_t dispatched_ns; /* first */
+	bool is_new_unit;      /* finish: a cost is counted by */
+	bool has_checks;       /* its answer is held back until it has passed them */
 	uint32_t replica;
 
 	/* forward, relay */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "stages/rung.h"
 #include "stages/services.h"
 
 /* Those of an ordinary answer fit. */
@@ -23,7 +24,7 @@ struct outcome_row {
 };
 
 static const struct outcome_row outcome_rows[] = {
-#define OUTCOME(name, status, code, retry, message) [OUTCOME_##name] = { status, code, retry, message },
+#define OUTCOME(name, status, code, retry, account, message) [OUTCOME_##name] = { status, code, retry, message },
 #include "stages/outcomes.def"
 #undef OUTCOME
 };
@@ -86,6 +87,14 @@ static void write_header(struct bytes *out, struct span name, struct span value)
 	bytes_append_literal(out, "\r\n");
 }
 
+static void write_promise(const struct request *request, struct bytes *out)
+{
+	char text[RUNG_TEXT_BYTES];
+	write_header(out, SPAN("x-penstock-rung: "), span_of(rung_text(request->route, request->rung, text)));
+	if (request->predicted_ns >= 0)
+		bytes_printf(out, "x-penstock-predicted-ms: %.3f\r\n", (double)request->predicted_ns / NS_PER_MS);
+}
+
 static void write_headers(const struct request *request, const char *content_type, struct bytes *out)
 {
 	const struct services *services = request->services;
@@ -94,6 +103,8 @@ static void write_headers(const struct request *request, const char *content_typ
 	write_header(out, SPAN("x-request-id: "), request->id);
 	if (request->route)
 		write_header(out, SPAN("x-penstock-tier: "), span_of(request->config->pools[request->pool].name));
+	if (request->route && request->route->promise_kind != PROMISE_KIND_NONE)
+		write_promise(request, out);
 	if (request->is_dispatched)
 		write_header(out, SPAN("x-penstock-replica: "), span_of(services->replica_names[request->replica]));
 	write_ignored(request, out);
@@ -210,6 +221,14 @@ static enum outcome outcome_of(enum refusal refusal)
 		return OUTCOME_no_replica;
 	case REFUSAL_DEADLINE:
 		return OUTCOME_first_token_timeout;
+	case REFUSAL_PROMISE:
+		return OUTCOME_over_promise;
+	case REFUSAL_TRY_AGAIN:
+		return OUTCOME_try_again;
+	case REFUSAL_RATE:
+		return OUTCOME_rate_limited;
+	case REFUSAL_CONCURRENCY:
+		return OUTCOME_too_many_open;
 	default:
 		return OUTCOME_hopeless;
 	}
@@ -218,6 +237,8 @@ static enum outcome outcome_of(enum refusal refusal)
 enum verdict respond_refusal(struct request *request)
 {
 	const struct order *order = &request->order;
+	request->predicted_ns = order->predicted_ns;
+	request->predicted_wait_ns = order->wait_ns;
 	trace_event(request->services->trace, request->trace, TRACE_REFUSED, request_now_ns(request), order->refusal,
 	            order->retry_after_ns / NS_PER_MS);
 	return respond_failure(request, outcome_of(order->refusal), "", max_ll(order->retry_after_ns, 1));

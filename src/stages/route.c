@@ -1,7 +1,9 @@
 /* Which tier answers. With one tier there is nothing to decide; the first is the cheap one. */
 #include <stdio.h>
 
+#include "stages/conversation.h"
 #include "stages/respond.h"
+#include "stages/rung.h"
 #include "stages/services.h"
 
 enum verdict stage_route(struct request *request)
@@ -18,7 +20,10 @@ enum verdict stage_route(struct request *request)
 		return respond_fault(request, OUTCOME_no_such_model, &fault);
 	}
 	request->route_label = (uint32_t)(request->route - config->routes) + 1;
-	const struct pool_config *pool = config_pool(config, span_of(request->route->tiers.items[0]));
+	uint32_t tier = rung_tier(request->route, request->rung);
+	if (request->route->tiers.count > 1)
+		tier = conversation_tier(request, tier);
+	const struct pool_config *pool = config_pool(config, span_of(request->route->tiers.items[tier]));
 	request->pool = (uint32_t)(pool - config->pools);
 	return NEXT;
 }

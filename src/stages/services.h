@@ -18,6 +18,7 @@
 #include "stages/repeat.h"
 
 struct affinity;
+struct conversations;
 struct digest;
 struct desk;
 struct request;
@@ -42,7 +43,9 @@ struct services {
 	unsigned loop_index;
 	struct config *config;     /* a reference; replaced by a reload */
 	struct desk *desk;         /* this loop's window on control */
-	struct affinity *affinity; /* borrowed: all loops share it */
+	struct affinity *affinity; /* borrowed: all loops share it; so the next two */
+	struct conversations *conversations;
+	const _Atomic uint32_t *rungs; /* by route, in the config's order: where its ladder stands */
 	struct repeats repeats;
 	struct random_reserve ids;
 	struct metrics_shard *metrics;

@@ -1,6 +1,7 @@
 /* How large it may be: estimates the prompt, caps the output, refuses what can't fit. The engine, which counts exactly, has the last word. */
 #include "base/macros.h"
 #include "stages/respond.h"
+#include "stages/rung.h"
 #include "stages/services.h"
 
 /* Bytes of a body per prompt token before anything is learned: English text under JSON. */
@@ -29,7 +30,11 @@ enum verdict stage_shape(struct request *request)
 	/* An unknown route is the next stage's to refuse. */
 	if (route) {
 		memory = &request->services->memory[route - request->config->routes];
+		request->rung = rung_now(request, route);
+		uint32_t rung_cap = rung_output_max(route, request->rung);
 		cap = route->shape_max_output;
+		if (rung_cap && (!cap || rung_cap < cap))
+			cap = rung_cap;
 		prompt_max = route->shape_max_prompt;
 	}
 	double ratio = memory && memory->bytes_per_token > 0 ? memory->bytes_per_token : BYTES_PER_TOKEN;

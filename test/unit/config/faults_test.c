@@ -11,6 +11,7 @@
 	"\npools: {small: {engine: {model: m}}}\n" \
 	"routes: {assistant: {tiers: [small]}}\n"
 #define POOLS "pools: {small: {engine: {model: m}}}\n"
+#define PROMISE(text) POOLS "routes: {a: {tiers: [small], promise: {" text "}}}"
 #define HASH "hmac-sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define UNREACHABLE                                                                                         \
 	" can be reached from other machines, but there are no `keys`: add one (`penstock key new` prints it)," \
@@ -36,6 +37,41 @@ static const struct {
 	/* keys that go together */
 	{ "tls: {certificate: a.pem}" REST, "t:1:6: tls: tls.key is missing: a certificate and its key go together\n" },
 	{ "tls:\n  key: a.key" REST, "t:2:3: tls: tls.certificate is missing: a certificate and its key go together\n" },
+	/* promises */
+	{ PROMISE("ttft_p95: 1s"), "t:2:39: routes.a.promise: promise.kind is missing: latency, quality or cost\n" },
+	{ PROMISE("kind: latency"),
+	  "t:2:46: routes.a.promise.kind: promises no time: give ttft_p95, tpot_p95 or e2e_p95, as 800ms\n" },
+	{ PROMISE("kind: speed"), "t:2:46: routes.a.promise.kind: \"speed\" is not one of none, latency, quality, cost\n" },
+	{ PROMISE("kind: latency, ttft_p95: 1s, refuse_max: 5"),
+	  "t:2:81: routes.a.promise.refuse_max: \"5\" is not a share: write it in percent, as 5%\n" },
+	{ PROMISE("kind: latency, ttft_p95: 1s, refuse_max: 101%"),
+	  "t:2:81: routes.a.promise.refuse_max: must be between 0 and 100%, not 101%\n" },
+	{ PROMISE("kind: latency, ttft_p95: 1s, ladder: [{max_output: 0}]"),
+	  "t:2:77: routes.a.promise.ladder: has a rung that is none: write {max_output: 256}, {tier: a pool of the "
+	  "route} or try_again\n" },
+	{ PROMISE("kind: latency, ttft_p95: 1s, ladder: [try_again, {max_output: 9}]"),
+	  "t:2:77: routes.a.promise.ladder: has rungs after try_again: it is the last one\n" },
+	{ PROMISE("kind: latency, ttft_p95: 1s, ladder: [{tier: small}]"),
+	  "t:2:77: routes.a.promise.ladder: names a tier that is not one of the route's cheaper ones: a rung leads from "
+	  "the strongest, the last of `tiers`, to one before it\n" },
+	{ PROMISE("kind: quality"),
+	  "t:2:46: routes.a.promise.kind: promises nothing that can be measured: give checks, a gate, or both\n" },
+	{ PROMISE("kind: quality, checks: [json, {regex: \"(\"}]"),
+	  "t:2:63: routes.a.promise.checks: has a regex that is no POSIX extended regular expression\n" },
+	{ PROMISE("kind: quality, checks: [true]"),
+	  "t:2:63: routes.a.promise.checks: has a check that is none: write json, cite or {regex: PATTERN}\n" },
+	{ PROMISE("kind: quality, checks: [json], ladder: [{max_output: 5}]"),
+	  "t:2:79: routes.a.promise.ladder: gives up quality, which is what is promised: a promise of quality may only "
+	  "have try_again\n" },
+	{ PROMISE("kind: cost, ceiling: 0.1"),
+	  "t:2:39: routes.a.promise: the pool small has no price, so nobody knows what a request costs there: give it "
+	  "price.hour, or price.input and price.output\n" },
+	{ "pools: {small: {engine: {model: m}, price: {hour: 1, currency: EUR}}}\nroutes: {a: {tiers: [small], promise: "
+	  "{kind: cost}}}",
+	  "t:2:39: routes.a.promise: promise.ceiling is missing: what a unit may cost, as 0.02\n"
+	  "t:2:39: routes.a.promise: is in USD, but the price of the pool small is in EUR\n" },
+	{ "pools: {small: {engine: {model: m}, replicas: {min: 3, max: 2}}}\nroutes: {a: {tiers: [small]}}",
+	  "t:1:47: pools.small: replicas.max is below replicas.min\n" },
 	/* kinds of nodes */
 	{ "loops: [1]" REST, "t:1:8: loops: must be one value, not a list\n" },
 	{ "loops: {a: 1}" REST, "t:1:8: loops: must be one value, not a mapping\n" },

@@ -7,8 +7,11 @@
 #include "config/config_table.h"
 #include "config/config_value.h"
 
-static const char *const known_units[] = { "threads", "headers",   "levels",   "connections", "tokens",
-	                                       "layers",  "sequences", "replicas", "requests",    "ratio" };
+static const char *const known_units[] = {
+	"threads",           "headers",        "levels",   "connections", "tokens", "layers",
+	"sequences",         "replicas",       "requests", "ratio",       "shares", "money",
+	"requests a minute", "tokens a minute"
+};
 
 START_TEST(names)
 {
@@ -58,7 +61,7 @@ START_TEST(bounds_hold_the_default)
 		const struct config_row *row = &config_rows[i];
 		ck_assert_msg(row->required == (row->initial == NULL), "%s: a default or .required", row->path);
 		const bool is_bounded = row->type == CONFIG_INTEGER || row->type == CONFIG_NUMBER ||
-		                        row->type == CONFIG_DURATION || row->type == CONFIG_SIZE;
+		                        row->type == CONFIG_DURATION || row->type == CONFIG_SIZE || row->type == CONFIG_SHARE;
 		ck_assert_msg(is_bounded == (row->minimum < row->maximum), "%s: bounds", row->path);
 		if (row->required)
 			continue;
