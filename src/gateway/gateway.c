@@ -62,6 +62,7 @@ static void on_load(void *owner, uint32_t replica, const struct load_report *rep
 												  .replica = replica,
 												  .state = control_state(report->state),
 												  .percent = (uint32_t)report->percent,
+												  .backlog_tokens = (uint32_t)report->backlog_tokens,
 												  .sequences = (uint32_t)report->sequences,
 												  .cells = (uint32_t)report->cells,
 												  .running = (uint32_t)(report->running + report->waiting),

@@ -6,8 +6,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 
-/* How much of its own length a prompt lets others pass it, and what part of the time until it is wanted. */
-#define PASSED 4
+/* What part of the time until it is wanted counts. */
 #define PATIENCE_MAX_NS (16 * NS_PER_S)
 /* Steps after which a model is believed. */
 #define KNOWN_MIN 20
@@ -26,7 +25,7 @@ static int64_t key_of(const struct batch_prompt *prompt, const struct step_model
 {
 	int64_t length_ns = compute_ns(prompt, model);
 	int64_t patience_ns = min_ll(prompt->deadline_ns - prompt->arrived_ns, PATIENCE_MAX_NS);
-	int64_t fair_ns = prompt->arrived_ns + PASSED * length_ns + max_ll(patience_ns, 0) / 4;
+	int64_t fair_ns = prompt->arrived_ns + BATCH_PASSED * length_ns + max_ll(patience_ns, 0) / 4;
 	return min_ll(fair_ns, prompt->deadline_ns - length_ns);
 }
 

@@ -35,6 +35,9 @@ struct batch_prompt {
 struct step_size batch_plan(struct batch_prompt *prompts, uint32_t count, uint32_t tokens_max,
                             const struct step_model *model);
 
+/* In that order: how many times its own length a prompt lets others pass it. */
+#define BATCH_PASSED 4
+
 /* Below so many tokens a step costs nearly the same (measured on a CPU: attention takes another path, docs/engine.md). */
 #define BATCH_WIDE 64
 

@@ -39,6 +39,16 @@ static void learn_ratio(struct control *control, const struct ticket *ticket)
 	predict_middle_add(&pool->middles[forecast_kind(&ticket->forecast, ticket->class)], actual_ns, forecast_ns);
 }
 
+/* Whether it came as its route promises; a prompt that takes longer by itself says nothing of the gate. */
+static void judge(struct control *control, const struct ticket *ticket, bool has_come)
+{
+	struct route *route = &control->routes[ticket->route];
+	int64_t ttft_ns = route->settings.ttft_ns;
+	if (!ttft_ns || ticket->is_whole || ticket->attempts || ticket->forecast.own_ns > ttft_ns / 2)
+		return;
+	gate_note(route, has_come && control->now_ns <= ticket->promise_ns);
+}
+
 static void on_load(struct control *control, const struct event *event)
 {
 	MUST(event->replica < control->replica_count && event->state < REPLICA_STATES);
@@ -49,8 +59,10 @@ static void on_load(struct control *control, const struct event *event)
 	replica->percent = event->percent;
 	if (replica->state == REPLICA_STARTING && before != REPLICA_STARTING)
 		replica->starting_since_ns = control->now_ns;
-	if (replica->state != REPLICA_READY)
+	if (replica->state != REPLICA_READY) {
+		replica->has_backlog = false;
 		return;
+	}
 	if (before == REPLICA_STARTING) {
 		pool->cold_start_ns = control->now_ns - replica->starting_since_ns;
 		demand_note_start(&pool->demand, pool->cold_start_ns);
@@ -65,6 +77,7 @@ static void on_load(struct control *control, const struct event *event)
 	replica->sequences = event->sequences;
 	replica->cells = event->cells;
 	replica->rates = predict_rates_bounded(&event->rates);
+	replica_note_backlog(control, replica, event->backlog_tokens);
 }
 
 /* Of a request that has a ticket. */
@@ -82,6 +95,7 @@ static void take_ticket_event(struct control *control, struct ticket *ticket, co
 		if (ticket->expiry.place)
 			learn_ratio(control, ticket);
 		replica_note_first_token(control, ticket);
+		judge(control, ticket, true);
 		ticket_stream(control, ticket);
 		return;
 	case EVENT_RETRY:
@@ -178,8 +192,10 @@ static void expire(struct control *control)
 		struct ticket *ticket = container_of(node, struct ticket, expiry);
 		/* Its first token takes longer than this: the forecast was at least so wrong. */
 		bool was_late = control->now_ns - ticket->arrived_ns > ticket->forecast.first_token_ns;
-		if (ticket->state != TICKET_PREPARING && was_late)
+		if (ticket->state != TICKET_PREPARING && was_late) {
 			learn_ratio(control, ticket);
+			judge(control, ticket, false);
+		}
 		if (ticket->state != TICKET_DISPATCHED) {
 			refuse_ticket(control, ticket, REFUSAL_EXPIRED);
 			continue;

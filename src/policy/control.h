@@ -30,6 +30,7 @@
 struct control;
 
 #define CONTROL_TICKET_NONE UINT32_MAX
+#define CONTROL_NOT_TOLD UINT32_MAX
 
 enum request_class { CLASS_INTERACTIVE, CLASS_STANDARD, CLASS_BATCH, CLASS_COUNT };
 
@@ -84,9 +85,11 @@ struct event {
 	uint32_t state;         /* LOAD: enum replica_state */
 	uint32_t sequences;     /* LOAD, READY: requests that run at once; 0 = takes none now */
 	uint32_t cells;         /* LOAD, READY: of the KV cache; 0 = not accounted */
-	uint32_t percent;       /* LOAD, STARTING: of loading; 0 = not told */
-	uint32_t permille;      /* PRESSURE: what was measured over what was promised */
-	uint32_t running;       /* LOAD, READY, of an opaque one: requests there, whoever sent them; 0 = not told */
+	uint32_t
+		backlog_tokens; /* LOAD, READY, of an engine of ours: prompt tokens that it has not computed; CONTROL_NOT_TOLD */
+	uint32_t percent;   /* LOAD, STARTING: of loading; 0 = not told */
+	uint32_t permille;  /* PRESSURE: what was measured over what was promised */
+	uint32_t running;   /* LOAD, READY, of an opaque one: requests there, whoever sent them; 0 = not told */
 	struct predict_rates rates; /* LOAD, READY */
 };
 

@@ -28,6 +28,8 @@ static enum error make_tables(struct control *control, const struct control_sett
 		return ERROR_MEMORY;
 	for (uint32_t i = 0; i < settings->route_count; i++)
 		control->routes[i].settings = settings->routes[i];
+	for (uint32_t i = 0; i < control->route_count; i++)
+		control->routes[i].gate = 1;
 	enum error error = heap_reserve(&control->resting, control->ticket_count);
 	return error ? error : heap_reserve(&control->expiries, control->ticket_count);
 }
@@ -143,6 +145,8 @@ static void link_to_replica(struct control *control, struct ticket *ticket, stru
 		replica->busy_since_ns = control->now_ns;
 	replica->in_flight++;
 	replica->reserved_cells += ticket_cells(ticket);
+	replica->backlog_tokens = replica_backlog(control, replica) + ticket->prompt_tokens;
+	replica->backlog_at_ns = control->now_ns;
 	replica->prefill_tokens += ticket->prompt_tokens;
 	control->pools[ticket->pool].in_flight++;
 	control->in_flight++;
@@ -201,10 +205,9 @@ struct ticket *ticket_take(struct control *control, const struct event *event)
 		.known_replicas = event->known_replicas,
 		.known_tokens = event->known_tokens,
 	};
-	ticket->order_ns = ticket->deadline_ns;
 	int64_t ttft_ns = control->routes[ticket->route].settings.ttft_ns;
-	if (ttft_ns)
-		ticket->order_ns = min_ll((event->begun_ns ? event->begun_ns : control->now_ns) + ttft_ns, ticket->order_ns);
+	ticket->promise_ns = ttft_ns ? (event->begun_ns ? event->begun_ns : control->now_ns) + ttft_ns : NS_NEVER;
+	ticket->order_ns = min_ll(ticket->promise_ns, ticket->deadline_ns);
 	control->tenants[ticket->tenant].open++;
 	queue_link(control, ticket);
 	ticket->expiry.key =
@@ -254,7 +257,7 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 	queue_unlink(control, ticket);
 	ticket->state = TICKET_DISPATCHED;
 	ticket->dispatched_ns = control->now_ns;
-	ticket->ahead_tokens = replica->prefill_tokens;
+	ticket->ahead_tokens = replica_backlog(control, replica);
 	link_to_replica(control, ticket, replica);
 	ticket->in_flight = replica->in_flight;
 	health_dispatched(&replica->health, control->now_ns);

@@ -19,11 +19,11 @@ static int64_t retry_after_ns(struct control *control, int64_t wait_ns)
 	return retry_ns + (int64_t)random_below(&control->random, (uint64_t)retry_ns / RETRY_AFTER_SPREAD + 1);
 }
 
-/* What a request that could join the queue would be told: how long it would wait there, once it may come at all. Its own start is no part of it. */
+/* How long it would have waited: until its first token, but for its own prompt. */
 static int64_t wait_told_ns(const struct pool *pool, uint32_t class, const struct forecast *forecast)
 {
-	int64_t wait_ns = forecast_expected_ns(pool, class, forecast, forecast->wait_ns);
-	return wait_ns == NS_NEVER ? pool->cold_start_ns : wait_ns;
+	int64_t first_ns = forecast_expected_ns(pool, class, forecast, forecast->first_token_ns);
+	return first_ns == NS_NEVER ? pool->cold_start_ns : max_ll(first_ns - forecast->own_ns, 0);
 }
 
 static void fill_prediction(const struct control *control, const struct pool *pool, uint32_t class,
@@ -184,8 +184,9 @@ static double pressure_by(const struct control *control, const struct arrival *a
 	if (arrival->promised_ns == NS_NEVER)
 		return PRESSURE_STEPS; /* far over */
 	int64_t before_ns = event->begun_ns ? max_ll(control->now_ns - event->begun_ns, 0) : 0;
-	return pressure_of(&arrival->route->settings, arrival->promised_ns + before_ns,
-	                   forecast_token_ns(control, arrival->pool), event->output_tokens);
+	return arrival->route->gate * pressure_of(&arrival->route->settings, arrival->promised_ns + before_ns,
+	                                          arrival->forecast.own_ns, forecast_token_ns(control, arrival->pool),
+	                                          event->output_tokens);
 }
 
 static bool has_try_again(const struct route *route)

@@ -9,7 +9,8 @@
 int64_t choice_first_token_ns(const struct control *control, const struct replica *replica, const struct ticket *ticket)
 {
 	uint32_t cached = ticket_known_tokens(control, ticket, (uint32_t)(replica - control->replicas));
-	uint64_t tokens = replica_work(replica, ticket->prompt_tokens - cached, replica->prefill_tokens);
+	uint32_t own = ticket->prompt_tokens - cached;
+	uint64_t tokens = replica_work(replica, own, replica_tokens_before(control, replica, own));
 	return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "policy/batch.h"
 
 #define COLD_START_REST_MIN_NS (100 * NS_PER_MS)
 /* A bound is an eighth more than the arithmetic says: in virtual time (test/unit/policy/control_trace_test.c) that keeps everyone who is let in
@@ -16,6 +17,57 @@
 #define PERCENT_MIN 5
 
 /* ---- replicas ---- */
+
+/* A request takes this long to get from here into the engine's reports. */
+#define ON_THE_WAY_NS (20 * NS_PER_MS)
+
+uint64_t replica_backlog(const struct control *control, const struct replica *replica)
+{
+	if (!replica->has_backlog)
+		return replica->prefill_tokens;
+	/* Since then it has gone on at its rate. */
+	const struct predict_rates *rates = &replica->rates;
+	int64_t token_ns = rates->prefill_ns + (replica->in_flight > 1 ? rates->prefill_beside_ns : 0);
+	uint64_t done = (uint64_t)((control->now_ns - replica->backlog_at_ns) / max_ll(token_ns, 1));
+	uint64_t left = replica->backlog_tokens > done ? replica->backlog_tokens - done : 0;
+	return (uint64_t)min_ll((long long)left, (long long)replica->prefill_tokens);
+}
+
+/* Tokens of a prompt step, as in an engine on a CPU; one that has begun is ended first, half of it on average. */
+#define STEP_TOKENS 128
+
+uint64_t replica_tokens_before(const struct control *control, const struct replica *replica, uint32_t prompt_tokens)
+{
+	uint64_t backlog = replica_backlog(control, replica);
+	if (!replica->has_backlog || backlog == 0)
+		return backlog;
+	int64_t token_ns = BATCH_PASSED * replica->rates.prefill_ns;
+	int64_t own_ns = control->now_ns + token_ns * prompt_tokens;
+	uint64_t before = 0;
+	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE; i = control->tickets[i].next) {
+		const struct ticket *ticket = &control->tickets[i];
+		if (ticket->state == TICKET_DISPATCHED && ticket->dispatched_ns + token_ns * ticket->prompt_tokens <= own_ns)
+			before += ticket->prompt_tokens;
+	}
+	/* What is done was done for those that come first. */
+	uint64_t done = replica->prefill_tokens - backlog;
+	before = before > done ? before - done : 0;
+	uint64_t begun =
+		(uint64_t)min_ll((long long)(backlog - min_ll((long long)backlog, (long long)before)), STEP_TOKENS);
+	return before + begun / 2;
+}
+
+void replica_note_backlog(struct control *control, struct replica *replica, uint32_t tokens)
+{
+	replica->has_backlog = tokens != CONTROL_NOT_TOLD;
+	replica->backlog_tokens = tokens;
+	replica->backlog_at_ns = control->now_ns;
+	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE && replica->has_backlog; i = control->tickets[i].next) {
+		const struct ticket *ticket = &control->tickets[i];
+		if (ticket->state == TICKET_DISPATCHED && control->now_ns - ticket->dispatched_ns < ON_THE_WAY_NS)
+			replica->backlog_tokens += ticket->prompt_tokens;
+	}
+}
 
 uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead)
 {
@@ -63,6 +115,18 @@ static uint32_t places_of(const struct replica *replica, uint64_t cells)
 
 /* ---- forecasts ---- */
 
+/* Its own prompt, at the fastest replica that runs, with nobody beside it; NS_NEVER when none does. */
+static int64_t own_prefill_ns(const struct control *control, const struct pool *pool, uint32_t prompt_tokens)
+{
+	int64_t least_ns = NS_NEVER;
+	for (uint32_t i = 0; i < pool->settings.replica_count; i++) {
+		const struct replica *replica = &control->replicas[pool->first_replica + i];
+		if (replica->state == REPLICA_READY)
+			least_ns = min_ll(least_ns, predict_prefill_ns(&replica->rates, prompt_tokens, 0));
+	}
+	return least_ns;
+}
+
 /* Enough credits for all in front and for this one: the first token takes the prefills that come before it on the least loaded replica. */
 static struct forecast forecast_at_once(const struct control *control, const struct pool *pool, uint32_t prompt_tokens,
                                         const struct ahead *ahead, uint64_t cells)
@@ -76,11 +140,15 @@ static struct forecast forecast_at_once(const struct control *control, const str
 		const struct replica *replica = &control->replicas[pool->first_replica + i];
 		if (replica_credits(control, replica, cells) == 0)
 			continue;
-		uint64_t tokens = replica_work(replica, prompt_tokens, replica->prefill_tokens + before);
+		uint64_t there = replica_tokens_before(control, replica, prompt_tokens);
+		uint64_t tokens = replica_work(replica, prompt_tokens, there + before);
 		uint32_t decoding = replica->in_flight + ahead->count / open;
 		least_ns = min_ll(least_ns, predict_prefill_ns(&replica->rates, tokens, decoding));
 	}
-	return (struct forecast){ .first_token_ns = least_ns, .first_token_bound_ns = least_ns, .is_at_once = true };
+	return (struct forecast){ .first_token_ns = least_ns,
+		                      .first_token_bound_ns = least_ns,
+		                      .own_ns = own_prefill_ns(control, pool, prompt_tokens),
+		                      .is_at_once = true };
 }
 
 /* Tokens still to come; one that has outlived its estimate is expected to go on for a quarter of its length. */
@@ -112,7 +180,7 @@ static int64_t add_places(const struct control *control, const struct pool *pool
 	/* Where few large ones are followed by many small ones, or the other way round, a request frees more than a place, or less. */
 	uint32_t taken = count > credits ? count - credits : 0;
 	uint32_t left = replica->in_flight;
-	int64_t prefill_ns = predict_prefill_ns(&replica->rates, replica->prefill_tokens, 0);
+	int64_t prefill_ns = predict_prefill_ns(&replica->rates, replica_backlog(control, replica), 0);
 	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE && taken; i = control->tickets[i].next, left--) {
 		uint32_t rest = output_rest(&control->tickets[i]);
 		int64_t decode_ns = predict_decode_ns(&replica->rates, rest, replica->in_flight, replica->reserved_cells);
@@ -144,11 +212,15 @@ static struct forecast forecast_in_turn(const struct control *control, const str
 		usable++;
 	}
 	if (usable == 0)
-		return (struct forecast){ NS_NEVER, NS_NEVER, NS_NEVER, NS_NEVER, false };
+		return (struct forecast){ NS_NEVER, NS_NEVER, NS_NEVER, NS_NEVER, NS_NEVER, false };
 	struct predict_wait wait = predict_places_wait(&places, ahead->count, service_ns / usable);
 	wait.bound_ns += wait.bound_ns / BOUND_MARGIN;
-	return (struct forecast){ wait.expected_ns, wait.bound_ns, wait.expected_ns + prefill_ns,
-		                      wait.bound_ns + prefill_ns, false };
+	return (struct forecast){ wait.expected_ns,
+		                      wait.bound_ns,
+		                      wait.expected_ns + prefill_ns,
+		                      wait.bound_ns + prefill_ns,
+		                      own_prefill_ns(control, pool, prompt_tokens),
+		                      false };
 }
 
 struct forecast forecast_request(const struct control *control, const struct pool *pool, const struct event *event)

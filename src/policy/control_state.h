@@ -32,6 +32,7 @@ struct forecast {
 	int64_t wait_bound_ns; /* not later, when requests are about as long as expected */
 	int64_t first_token_ns;
 	int64_t first_token_bound_ns;
+	int64_t own_ns;  /* of it, its own prompt, with nobody beside it */
 	bool is_at_once; /* a place is free */
 };
 
@@ -56,6 +57,7 @@ struct ticket {
 	int64_t prepared_ns;
 	int64_t deadline_ns;
 	int64_t first_token_max_ns; /* from its dispatch; 0 = only the deadline holds */
+	int64_t promise_ns;         /* by when its first token is promised; NS_NEVER: it is not */
 	int64_t order_ns;           /* by when it should be served: its promise, or its deadline */
 	struct forecast forecast;   /* on arrival */
 	bool is_guess;              /* the forecast rests on nothing yet */
@@ -83,8 +85,12 @@ struct replica {
 	uint32_t in_flight;
 	uint64_t reserved_cells; /* prompt + expected output of what is in flight */
 	uint64_t prefill_tokens; /* of those whose first token has not come */
-	uint32_t first;          /* list of tickets, CONTROL_TICKET_NONE ends it */
-	int64_t busy_since_ns;   /* while something is in flight */
+	/* What the engine said last of prompts that it has not computed, and what it was sent since. */
+	bool has_backlog;
+	uint64_t backlog_tokens;
+	int64_t backlog_at_ns;
+	uint32_t first;        /* list of tickets, CONTROL_TICKET_NONE ends it */
+	int64_t busy_since_ns; /* while something is in flight */
 	uint32_t percent;
 	int64_t starting_since_ns;
 	struct predict_rates rates;
@@ -149,7 +155,8 @@ struct tenant {
 struct route {
 	struct control_route settings;
 	struct ladder ladder;
-	double pressure;                                   /* as last seen */
+	double pressure; /* as last seen */
+	double gate;     /* what predictions are scaled by, so that as many as are promised come in time of those who are let in */
 	uint32_t told_permille;                            /* by EVENT_PRESSURE */
 	uint32_t counts[PRESSURE_SECONDS][PRESSURE_STEPS]; /* a ring of seconds */
 	uint32_t pool;                                     /* of its last arrival */
@@ -277,10 +284,14 @@ void settle_rates(struct control *control, const struct ticket *ticket, uint64_t
 
 /* What a route's promise makes of an arrival's prediction. */
 void pressure_note(struct route *route, uint64_t second, double ratio);
-/* The latest forecast over what the route promises; 0 where it promises nothing. promised_ns: first token; token_ns: each one after it. */
-double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t token_ns, uint32_t output_tokens);
+/* The latest forecast over what the route promises; 0 where it promises nothing. promised_ns: first token; own_ns: of it, its own prompt;
+ * token_ns: each one after it. */
+double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t own_ns, int64_t token_ns,
+                   uint32_t output_tokens);
 /* NS_NEVER where there is nothing to look at. */
 int64_t tick_first_ns(const struct control *control);
+/* A first token has come, or did not, of a request that was held against the promise. */
+void gate_note(struct route *route, bool is_in_time);
 void tick(struct control *control);
 
 /* ---- control.c ---- */
@@ -290,6 +301,12 @@ bool has_room(const struct control *control);
 
 /* ---- control_forecast.c: what will become of a request ---- */
 
+/* Prompt tokens that it still has to compute, about: what is in flight, less what it has done of that by its last report and since. */
+uint64_t replica_backlog(const struct control *control, const struct replica *replica);
+/* Of that, what is computed before the first token of a prompt that is sent there now: an engine of ours lets short ones pass (policy/batch). */
+uint64_t replica_tokens_before(const struct control *control, const struct replica *replica, uint32_t prompt_tokens);
+/* Its report. */
+void replica_note_backlog(struct control *control, struct replica *replica, uint32_t tokens);
 /* Tokens of a replica's work that stand before a request's first token: its own, and those in front as far as they cost it anything. */
 uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead);
 /* How many requests of `cells` this replica may be sent now, 0 or more. */

@@ -109,6 +109,7 @@ static const struct field event_fields[] = {
 	FIELD(struct event, "state", state, LOAD, FORM_WORD, WORDS(state_words)),
 	FIELD(struct event, "sequences", sequences, 0, FORM_NUMBER),
 	FIELD(struct event, "cells", cells, 0, FORM_NUMBER),
+	FIELD(struct event, "backlog", backlog_tokens, 0, FORM_NUMBER),
 	FIELD(struct event, "percent", percent, 0, FORM_NUMBER),
 	FIELD(struct event, "fixed_ns", rates.fixed_ns, 0, FORM_NS),
 	FIELD(struct event, "prefill_ns", rates.prefill_ns, 0, FORM_NS),

@@ -12,11 +12,17 @@
 
 /* ---- pressure ---- */
 
-double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t token_ns, uint32_t output_tokens)
+/* Half as long again as its own prompt takes alone, where that is longer than what is promised: no rung makes such a prompt shorter, and to refuse it while
+ * nobody else waits helps no one. It misses the promise, and is counted so. */
+#define OWN_PERCENT 150
+
+double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t own_ns, int64_t token_ns,
+                   uint32_t output_tokens)
 {
 	double pressure = 0;
+	double own = own_ns == NS_NEVER ? 0 : (double)own_ns * OWN_PERCENT / 100;
 	if (settings->ttft_ns)
-		pressure = (double)promised_ns / (double)settings->ttft_ns;
+		pressure = (double)promised_ns / fmax((double)settings->ttft_ns, own);
 	if (settings->tpot_ns && token_ns != NS_NEVER)
 		pressure = fmax(pressure, (double)token_ns / (double)settings->tpot_ns);
 	if (settings->e2e_ns && token_ns != NS_NEVER)
@@ -48,7 +54,8 @@ static double measured_pressure(const struct control *control, const struct rout
 		int64_t promised_ns = forecast_promised_ns(control, pool, CLASS_STANDARD, forecast.first_token_ns);
 		if (promised_ns == NS_NEVER)
 			return 0; /* nobody asks, and nothing runs */
-		return pressure_of(&route->settings, promised_ns, forecast_token_ns(control, pool), usual.output_tokens);
+		return route->gate * pressure_of(&route->settings, promised_ns, forecast.own_ns,
+		                                 forecast_token_ns(control, pool), usual.output_tokens);
 	}
 	uint32_t rank = (uint32_t)ceil(RANK * total);
 	uint32_t seen = 0;
@@ -80,6 +87,19 @@ static void step_route(struct control *control, uint32_t index)
 		give_order(control,
 		           &(struct order){
 					   .kind = ORDER_RUNG, .ticket = CONTROL_TICKET_NONE, .route = index, .rung = route->ladder.rung });
+}
+
+/* A promise is of 95 of 100; one is kept in hand for what cannot be foreseen. Predictions that turn out too dark keep out who would have been in time:
+ * followed as policy/quantile does, so that it rests where so many of those who are let in come late. */
+#define GATE_LATE 0.03
+#define GATE_STEP 0.04
+#define GATE_MIN 0.4
+#define GATE_MAX 1.5
+
+void gate_note(struct route *route, bool is_in_time)
+{
+	double step = is_in_time ? 1 / (1 + GATE_STEP * GATE_LATE / (1 - GATE_LATE)) : 1 + GATE_STEP;
+	route->gate = fmin(fmax(route->gate * step, GATE_MIN), GATE_MAX);
 }
 
 /* ---- demand ---- */

@@ -34,8 +34,8 @@ void control_view_replica(const struct control *control, uint32_t replica_index,
 		.in_flight = replica->in_flight,
 		.limit = replica->sequences,
 		.health = replica->health.state,
-		.first_token_ns = predict_prefill_ns(&replica->rates, replica_work(replica, 1000, replica->prefill_tokens),
-		                                     replica->in_flight),
+		.first_token_ns = predict_prefill_ns(
+			&replica->rates, replica_work(replica, 1000, replica_backlog(control, replica)), replica->in_flight),
 	};
 }
 

@@ -17,7 +17,7 @@ static struct batch_prompt describe(const struct world_request *request)
 	return (struct batch_prompt){
 		.left = request->prefill_left,
 		.context_tokens = request->prompt_tokens - request->prefill_left,
-		.arrived_ns = request->arrived_ns,
+		.arrived_ns = request->dispatched_ns,
 		.deadline_ns = request->deadline_ns,
 		.arrival = request->index,
 	};
@@ -124,6 +124,8 @@ static void push_load(struct world *world, struct world_replica *replica, uint32
 		event.sequences = replica->engine.sequences;
 		event.cells = replica->engine.cells;
 		event.rates = replica->engine.rates;
+		for (uint32_t i = 0; i < replica->running_count; i++)
+			event.backlog_tokens += world->requests[replica->running[i]]->prefill_left;
 		if (replica->engine.is_learning)
 			event.rates = learned_rates(replica);
 	}

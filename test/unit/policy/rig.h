@@ -60,6 +60,7 @@ static inline void rig_ready(struct rig *rig, uint32_t replica, uint32_t sequenc
 	                              .state = REPLICA_READY,
 	                              .sequences = sequences,
 	                              .cells = cells,
+	                              .backlog_tokens = CONTROL_NOT_TOLD,
 	                              .rates = rig_rates });
 }
 
