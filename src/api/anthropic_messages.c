@@ -17,11 +17,13 @@ struct conversation {
 	struct arena arena; /* decoded strings, until the end */
 	struct json input;  /* a call's arguments */
 	struct api_fault *fault;
-	enum speaker speaker; /* whose message is open in out */
-	bool is_nested;       /* blocks go into a tool's result */
-	unsigned nested;      /* so many have */
-	unsigned index;       /* of the message that is read */
-	int part;             /* of its content, or NO_PART */
+	enum speaker speaker;    /* whose message is open in out */
+	bool is_nested;          /* blocks go into a tool's result */
+	unsigned nested;         /* so many have */
+	unsigned index;          /* of the message that is read */
+	unsigned left_out_first; /* messages [first, after) are not */
+	unsigned left_out_after;
+	int part; /* of its content, or NO_PART */
 };
 
 /* ---- faults ---- */
@@ -316,6 +318,8 @@ static enum error walk(struct conversation *talk, uint32_t messages, bool for_sy
 	talk->index = 0;
 	for (uint32_t message = json_first(json, messages); message != JSON_NONE && !error;
 	     message = json_next(json, messages, message), talk->index++) {
+		if (talk->index >= talk->left_out_first && talk->index < talk->left_out_after)
+			continue;
 		struct span role;
 		error = take_string(talk, json_get(json, message, "role"), &role, ".role",
 		                    "A message must be an object with a 'role'.");
@@ -331,7 +335,12 @@ static enum error walk(struct conversation *talk, uint32_t messages, bool for_sy
 
 enum error anthropic_write_messages(const struct api_request *request, struct bytes *out, struct api_fault *fault)
 {
-	struct conversation talk = { .json = &request->json, .out = out, .fault = fault, .part = NO_PART };
+	struct conversation talk = { .json = &request->json,
+		                         .out = out,
+		                         .fault = fault,
+		                         .part = NO_PART,
+		                         .left_out_first = request->left_out_first,
+		                         .left_out_after = request->left_out_after };
 	uint32_t messages = request->messages;
 	if (messages == JSON_NONE || json_type(&request->json, messages) != JSON_ARRAY)
 		return api_refuse(fault, ERROR_SYNTAX, "messages", "'messages' must be an array of messages.");

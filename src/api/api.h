@@ -63,6 +63,8 @@ struct api_request {
 	size_t logit_bias_count;
 	uint32_t model_node;
 	uint32_t messages;
+	uint32_t left_out_first; /* messages [first, after) that are not passed on; 0, 0 = none */
+	uint32_t left_out_after;
 	uint32_t prompt;
 	uint32_t tools;
 	uint32_t tool_choice;

@@ -225,7 +225,8 @@ enum error promises_new(struct gateway *gateway, struct promises **out)
 	if (!promises)
 		return ERROR_MEMORY;
 	promises->gateway = gateway;
-	promises->bucket = clock_now_ns() / PROMISE_BUCKET_NS - PROMISE_BUCKETS_MAX - 1;
+	/* All counters are 0 now, and so are the marks. */
+	promises->bucket = clock_now_ns() / PROMISE_BUCKET_NS;
 	promises->routes = calloc(config->route_count, sizeof(*promises->routes));
 	promises->pools = calloc(config->pool_count, sizeof(*promises->pools));
 	if (!promises->routes || !promises->pools)

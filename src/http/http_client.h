@@ -32,7 +32,7 @@ struct http_call_events {
 
 /* What to send: the head (request line, headers, empty line), then the body's pieces one after another. All of it is borrowed until on_head or
  * on_end. */
-#define HTTP_REQUEST_PIECES_MAX 9
+#define HTTP_REQUEST_PIECES_MAX 11
 struct http_request {
 	struct span head;
 	struct span body[HTTP_REQUEST_PIECES_MAX];

@@ -46,6 +46,8 @@ static double measured_pressure(const struct control *control, const struct rout
 			total += route->counts[s][i];
 	if (total == 0) {
 		const struct pool *pool = &control->pools[route->pool];
+		if (route->prompt_tokens <= 0)
+			return 0; /* nobody has ever asked */
 		const struct event usual = { .pool = route->pool,
 			                         .class = CLASS_STANDARD,
 			                         .prompt_tokens = (uint32_t)route->prompt_tokens,

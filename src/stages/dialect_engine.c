@@ -4,6 +4,7 @@
 #include "base/macros.h"
 #include "stages/services.h"
 #include "stages/pipeline.h"
+#include "stages/splice.h"
 
 /* FNV-1a (Fowler, Noll, Vo) in the 31 bits that the header carries; 0 is those without a key. */
 static uint32_t name_salt(const char *name)
@@ -19,15 +20,18 @@ static void write_request(struct request *request)
 {
 	struct upstream *upstream = &request->upstream;
 	struct bytes *head = &upstream->head;
-	struct span body = http_exchange_body(request->exchange);
+	struct splice splice;
+	splice_init(&splice, http_exchange_body(request->exchange), &upstream->splices);
+	if (request->trim.count)
+		splice_cut(&splice, request->trim.at, request->trim.len);
 	int64_t left_ns = max_ll(request->deadline_ns - request_now_ns(request), 0);
 	bytes_printf(head,
 	             "POST %s HTTP/1.1\r\nhost: engine\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
 	             "x-request-id: %.*s\r\ntraceparent: %.*s\r\nx-penstock-events: 1\r\nx-penstock-deadline-ms: %lld\r\n"
 	             "x-penstock-expected-tokens: %u\r\n",
-	             endpoint_row(request->endpoint)->path, body.len, (int)request->id.len, request->id.at,
-	             (int)request->traceparent.len, request->traceparent.at, (long long)(left_ns / NS_PER_MS),
-	             request->output_tokens_high);
+	             endpoint_row(request->endpoint)->path, splice.body.len - request->trim.len, (int)request->id.len,
+	             request->id.at, (int)request->traceparent.len, request->traceparent.at,
+	             (long long)(left_ns / NS_PER_MS), request->output_tokens_high);
 	/* Tenants share no prefixes: not even by their times could one tell what another asked. */
 	if (request->key)
 		bytes_printf(head, "x-penstock-class: %u\r\nx-penstock-cache-salt: %u\r\n", (unsigned)request->key->class,
@@ -37,8 +41,7 @@ static void write_request(struct request *request)
 	if (request->route->shape_max_prompt)
 		bytes_printf(head, "x-penstock-max-prompt: %lld\r\n", (long long)request->route->shape_max_prompt);
 	bytes_append_text(head, "\r\n");
-	upstream->sent.body[0] = body;
-	upstream->sent.body_pieces = 1;
+	upstream->sent.body_pieces = splice_finish(&splice, upstream->sent.body);
 }
 
 /* The engine's account of an answer: exact tokens, its own times. */

@@ -73,6 +73,8 @@ static void splice_body(struct request *request)
 	splice_init(&splice, api->body, &request->upstream.splices);
 	if (*pool->upstream_model)
 		splice_replace(&splice, &api->json, api->model_node, span_of(pool->upstream_model), true);
+	if (request->trim.count)
+		splice_cut(&splice, request->trim.at, request->trim.len);
 	if (api->stream)
 		ask_for_usage(&splice, &api->json);
 	bool is_capped = request->output_tokens_max && (int64_t)request->output_tokens_max != api->max_tokens;

@@ -1,4 +1,6 @@
 /* Runs exactly once for every request, whatever happened: gives back what it holds, settles its tokens, writes its line. */
+#include <math.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
@@ -43,6 +45,17 @@ static void give_ticket_back(struct request *request)
 			 });
 }
 
+/* Before the mean is learned from the same answer: both are asked what they would have said. */
+static void remember_cap(struct route_memory *memory, double output, double cap)
+{
+	double weight = fmax(1.0 / (double)++memory->capped, MEMORY_WEIGHT_MIN);
+	if (memory->capped > 1) {
+		memory->cap_error += weight * (fabs(memory->cap_share * cap - output) - memory->cap_error);
+		memory->mean_error += weight * (fabs(fmin(memory->output_tokens, cap) - output) - memory->mean_error);
+	}
+	memory->cap_share += weight * (output / cap - memory->cap_share);
+}
+
 /* Only whole answers teach: a cut one says nothing about length. */
 static void remember(struct request *request)
 {
@@ -58,6 +71,8 @@ static void remember(struct request *request)
 	if (!endpoint_row(request->endpoint)->has_output)
 		return;
 	double output = (double)upstream->output_tokens / (double)max_ll(request->api.n, 1);
+	if (request->output_tokens_max)
+		remember_cap(memory, output, request->output_tokens_max);
 	memory->output_tokens += weight * (output - memory->output_tokens);
 	quantile_add(&memory->output_high, OUTPUT_HIGH, output);
 }

@@ -1,6 +1,9 @@
 /* Streams tokens out, or hands over a whole answer. Reads the replica no faster than the client reads us. */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "stages/attempt.h"
+#include "stages/checks.h"
 #include "stages/respond.h"
 #include "stages/services.h"
 
@@ -19,11 +22,42 @@ static enum verdict finish_stream(struct request *request)
 	return ANSWERED;
 }
 
+/* What was held back goes to the client if it passes the checks; false: it does not. */
+static bool let_go(struct request *request)
+{
+	struct upstream *upstream = &request->upstream;
+	struct bytes text = { 0 };
+	enum error error = checks_text_of(bytes_span(&upstream->out), request->api.stream, &text);
+	request->failed_check = error ? "" : checks_failed(request->route, bytes_span(&text));
+	bytes_fini(&text);
+	if (request->failed_check)
+		return false;
+	upstream_note_client_token(request);
+	if (request->api.stream) {
+		respond_start_stream(request);
+		respond_stream(request, &upstream->out);
+	}
+	return true;
+}
+
+static enum verdict refuse_answer(struct request *request)
+{
+	char message[160] = "The answer did not pass the checks that are promised, so it is not given; try again.";
+	if (*request->failed_check)
+		snprintf(message, sizeof(message),
+		         "The answer did not pass the check '%.60s' that is promised, so it is not "
+		         "given; try again.",
+		         request->failed_check);
+	return respond_outcome_text(request, OUTCOME_check_failed, message);
+}
+
 static enum verdict end_of_upstream(struct request *request)
 {
 	const struct upstream *upstream = &request->upstream;
 	if (!upstream->is_done)
 		return respond_outcome(request, OUTCOME_upstream_cut);
+	if (request->has_checks && !let_go(request))
+		return refuse_answer(request);
 	if (request->api.stream)
 		return finish_stream(request);
 	return respond_body(request, OUTCOME_completed, 200, "application/json", bytes_span(&upstream->out));
@@ -72,7 +106,11 @@ static int64_t patience_ns(const struct request *request)
 enum verdict stage_relay(struct request *request)
 {
 	struct upstream *upstream = &request->upstream;
-	if (request->api.stream && upstream->out.len) {
+	if (request->has_checks && upstream->out.len > CHECKS_BYTES_MAX) {
+		request->failed_check = "";
+		return refuse_answer(request);
+	}
+	if (request->api.stream && upstream->out.len && !request->has_checks) {
 		respond_start_stream(request);
 		respond_stream(request, &upstream->out);
 	}

@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "observe/trace.h"
 #include "policy/control.h"
+#include "stages/trim.h"
 #include "stages/upstream.h"
 
 struct prefix_blocks;
@@ -81,8 +82,9 @@ struct request {
 	uint32_t output_tokens_max;  /* 0 = not capped here */
 	uint32_t output_tokens_high; /* nine of ten of the route's answers are shorter */
 	uint32_t output_tokens_expected;
-	bool is_repeat; /* the client asks again what failed */
-	uint32_t rung;  /* of its route's ladder */
+	bool is_repeat;   /* the client asks again what failed */
+	uint32_t rung;    /* of its route's ladder */
+	struct trim trim; /* what is not passed on */
 
 	/* route */
 	const struct route_config *route;
@@ -104,8 +106,9 @@ struct request {
 
 	/* forward, relay */
 	struct upstream upstream;
-	int64_t first_token_ns; /* from begin; -1 = none came */
-	bool is_paused;         /* upstream is not read, because the client does not read */
+	int64_t first_token_ns;   /* from begin; -1 = none came */
+	const char *failed_check; /* of its promise; "" = it could not be looked at; NULL = none */
+	bool is_paused;           /* upstream is not read, because the client does not read */
 	int64_t paused_since_ns;
 	int64_t paused_ns; /* so far, but for the current pause */
 	uint64_t client_bytes;

@@ -108,6 +108,8 @@ static void write_headers(const struct request *request, const char *content_typ
 	if (request->is_dispatched)
 		write_header(out, SPAN("x-penstock-replica: "), span_of(services->replica_names[request->replica]));
 	write_ignored(request, out);
+	if (request->trim.count)
+		bytes_printf(out, "x-penstock-trimmed: %u\r\n", request->trim.count);
 	write_server_timing(request, out);
 }
 

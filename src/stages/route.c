@@ -1,6 +1,7 @@
 /* Which tier answers. With one tier there is nothing to decide; the first is the cheap one. */
 #include <stdio.h>
 
+#include "stages/checks.h"
 #include "stages/conversation.h"
 #include "stages/respond.h"
 #include "stages/rung.h"
@@ -25,5 +26,6 @@ enum verdict stage_route(struct request *request)
 		tier = conversation_tier(request, tier);
 	const struct pool_config *pool = config_pool(config, span_of(request->route->tiers.items[tier]));
 	request->pool = (uint32_t)(pool - config->pools);
+	request->has_checks = checks_are_promised(request->route) && endpoint_row(request->endpoint)->has_output;
 	return NEXT;
 }

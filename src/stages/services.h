@@ -35,7 +35,12 @@ struct route_memory {
 	double bytes_per_token;      /* of prompts */
 	double output_tokens;        /* mean of finished answers; 0 = none yet */
 	struct quantile output_high; /* nine of ten are shorter: what the engine keeps room for */
-	uint64_t answers;            /* learned from */
+	/* Of answers that had a cap: clients who name one often mean it. Whichever of cap * share and the mean was nearer of late is believed. */
+	double cap_share;
+	double cap_error; /* sliding means of how far each was off, tokens */
+	double mean_error;
+	uint64_t capped;  /* answers that had one */
+	uint64_t answers; /* learned from */
 };
 
 struct services {

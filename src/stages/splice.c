@@ -31,6 +31,12 @@ void splice_replace(struct splice *splice, const struct json *json, uint32_t nod
 	edit->end = splice->store->len;
 }
 
+void splice_cut(struct splice *splice, size_t at, size_t len)
+{
+	struct splice_edit *edit = add_edit(splice, at, len);
+	edit->end = edit->start;
+}
+
 void splice_member(struct splice *splice, const struct json *json, uint32_t node, struct span member)
 {
 	struct span raw = json_raw(json, node);
@@ -54,7 +60,8 @@ unsigned splice_finish(struct splice *splice, struct span pieces[HTTP_REQUEST_PI
 		MUST(edit->at >= at);
 		if (edit->at > at)
 			pieces[count++] = (struct span){ splice->body.at + at, edit->at - at };
-		pieces[count++] = (struct span){ splice->store->data + edit->start, edit->end - edit->start };
+		if (edit->end > edit->start)
+			pieces[count++] = (struct span){ splice->store->data + edit->start, edit->end - edit->start };
 		at = edit->at + edit->len;
 	}
 	if (at < splice->body.len)

@@ -1,4 +1,4 @@
-/* Edits of a client's JSON body that leave every other byte as it is: up to four places, sent as pieces of the client's bytes and ours in turn. */
+/* Edits of a client's JSON body that leave every other byte as it is: up to five places, sent as pieces of the client's bytes and ours in turn. */
 #ifndef PENSTOCK_STAGES_SPLICE_H
 #define PENSTOCK_STAGES_SPLICE_H
 
@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "http/http_client.h"
 
-#define SPLICES_MAX 4
+#define SPLICES_MAX 5
 
 struct splice {
 	struct span body;    /* borrowed */
@@ -25,6 +25,8 @@ struct splice {
 void splice_init(struct splice *splice, struct span body, struct bytes *store);
 /* Puts `text` in the place of a value, as a JSON string or as it is. */
 void splice_replace(struct splice *splice, const struct json *json, uint32_t node, struct span text, bool is_string);
+/* Leaves out bytes of the body. */
+void splice_cut(struct splice *splice, size_t at, size_t len);
 /* Adds a member ("name":value) to the object at `node`, behind the others. Members added to one object go one behind the other. */
 void splice_member(struct splice *splice, const struct json *json, uint32_t node, struct span member);
 /* The pieces, in order; their number. Failed memory: see the store. Two edits must not overlap. */

@@ -54,17 +54,23 @@ int64_t upstream_number(const struct json *json, uint32_t node, const char *name
 	return member != JSON_NONE && json_int64(json, member, &value) == OK ? value : -1;
 }
 
+void upstream_note_client_token(struct request *request)
+{
+	request->first_token_ns = request_now_ns(request) - request->begin_ns;
+	metric_observe_ns(request->services->metrics, METRIC_time_to_first_token_seconds, request->route_label, 0,
+	                  request->first_token_ns);
+}
+
 void upstream_note_first_token(struct request *request)
 {
 	struct services *services = request->services;
 	if (request->upstream.has_first_token)
 		return;
 	request->upstream.has_first_token = true;
-	request->first_token_ns = request_now_ns(request) - request->begin_ns;
+	if (!request->has_checks)
+		upstream_note_client_token(request);
 	trace_event(services->trace, request->trace, TRACE_FIRST_TOKEN, request_now_ns(request),
-	            request->first_token_ns / NS_PER_MS, request->predicted_ns / NS_PER_MS);
-	metric_observe_ns(services->metrics, METRIC_time_to_first_token_seconds, request->route_label, 0,
-	                  request->first_token_ns);
+	            (request_now_ns(request) - request->begin_ns) / NS_PER_MS, request->predicted_ns / NS_PER_MS);
 	desk_add(services->desk,
 	         &(struct event){ .kind = EVENT_FIRST_TOKEN, .request = request->ref, .ticket = request->ticket });
 }

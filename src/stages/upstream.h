@@ -86,6 +86,8 @@ enum failure upstream_failure(const struct upstream *upstream);
 /* Content came: the first is the first token. */
 void upstream_note_content(struct request *request);
 /* The first token is on its way, though nothing for the client is here yet. */
+/* The client gets its first token now: with the engine's first, or when what was held back is let go. */
+void upstream_note_client_token(struct request *request);
 void upstream_note_first_token(struct request *request);
 /* The event says that the answer failed (as a failure of the server; error_failure may be set behind it); its data is kept. */
 void upstream_note_error(struct request *request, struct span data);
