@@ -74,9 +74,9 @@ static enum error make_replica(struct fleet *fleet, uint32_t index, uint32_t poo
 	fleet->names[index] = strdup(name);
 	if (!fleet->names[index])
 		return ERROR_MEMORY;
+	replica_init_scale(replica);
 	if (config_pool_is_upstream(config))
 		return replica_init_remote(replica, config->upstream_urls.items[number]);
-	replica_init_scale(replica);
 	return replica_init_process(replica, folder);
 }
 
