@@ -342,4 +342,5 @@ def main():
     print("\n" + "\n".join(table))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -68,6 +68,8 @@ static enum outcome outcome_of(const struct request *request)
 		return OUTCOME_upstream_busy;
 	case FAILURE_SILENT:
 		return OUTCOME_first_token_timeout;
+	case FAILURE_LOCAL:
+		return OUTCOME_out_of_resources;
 	default:
 		return OUTCOME_upstream_failed;
 	}
