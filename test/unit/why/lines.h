@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/random.h"
 #include "why/causes.h"
 #include "why/report.h"
