@@ -36,9 +36,9 @@ static void on_change(void *owner, const struct alert_view *view)
 {
 	struct gateway_alerts *own = owner;
 	bool is_firing = view->state == ALERT_FIRING;
-	log_line(is_firing ? LOG_WARNING : LOG_INFO, "alert %s %s%s%s %s: %.4g over %.4g %s", view->name, view->values[0],
-	         *view->values[1] ? "/" : "", view->values[1], is_firing ? "fires" : "has resolved", view->value,
-	         view->threshold, view->unit);
+	log_line(is_firing ? LOG_WARNING : LOG_INFO, "alert %s %s%s%s %s: %.4g, threshold %.4g %s", view->name,
+	         view->values[0], *view->values[1] ? "/" : "", view->values[1], is_firing ? "fires" : "has resolved",
+	         view->value, view->threshold, view->unit);
 	if (!own->webhook)
 		return;
 	if (own->entries.len)

@@ -48,6 +48,8 @@ void causes_write_reference(struct bytes *out);
 
 /* Requests below which a cause says nothing. */
 #define CAUSE_COUNT_MIN 20
+/* A wait for a place that is shorter is none. */
+#define CAUSE_WAIT_MIN_MS 20.0
 
 /* What would be if each served request (by index) were shorter by its excess, ms, >= 0: fills measure, before, after, weight, worst, count and since.
  * before_first: the excess lies before the first token. False when that takes less than `share` of the p95, or less than 20 ms. */

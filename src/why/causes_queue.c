@@ -1,4 +1,4 @@
-/* The wait for a place: too few of them, a burst, places that stand idle, a replica that starts; and those who were refused. */
+/* The wait for a place: too few of them, a burst, places that stand idle. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,18 +7,12 @@
 #include "base/macros.h"
 #include "why/causes.h"
 
-/* A wait below is none. */
-#define WAIT_MIN_MS 20.0
 #define SHARE_MIN 0.15
 /* A burst: half of those who waited came within this share of the window. */
 #define BURST_SHARE 0.2
 /* Of the waits that were, how much the same places, each taken as soon as it is free, must account for. */
 #define EXPLAINED_SHARE 0.5
 #define PLACES_MAX 4096
-#define REFUSED_SHARE 0.05
-/* For the outcome of most of them: what is common is met soon. */
-#define REFUSALS_LOOKED_AT 64
-
 /* Everybody who wanted a place of the pool, by arrival, whatever the route. */
 struct line {
 	struct want {
@@ -28,8 +22,9 @@ struct line {
 		size_t index; /* in view->served; SIZE_MAX = another route's */
 	} * wants;
 	size_t count;
+	size_t own;      /* of the route */
+	size_t waited;   /* of those */
 	unsigned places; /* seen in use at once while somebody waited */
-	size_t waited;
 };
 
 static int by_arrival(const void *a, const void *b)
@@ -39,19 +34,14 @@ static int by_arrival(const void *a, const void *b)
 	return (first->arrival_ms > second->arrival_ms) - (first->arrival_ms < second->arrival_ms);
 }
 
-static double wait_of(const struct seen *seen)
-{
-	return seen->start_ms - seen->arrival_ms;
-}
-
 /* The pool that most of those who waited waited for. */
 static const char *pool_of(const struct view *view)
 {
 	const char *pool = NULL;
 	double longest = 0;
 	for (size_t i = 0; i < view->count; i++) {
-		if (wait_of(&view->served[i]) > longest) {
-			longest = wait_of(&view->served[i]);
+		if (seen_wait_ms(&view->served[i]) > longest) {
+			longest = seen_wait_ms(&view->served[i]);
 			pool = view->served[i].record->pool;
 		}
 	}
@@ -64,7 +54,7 @@ static unsigned places_of(const struct view *view, const char *pool)
 	double *values = excess_new(view);
 	size_t count = 0;
 	for (size_t i = 0; values && i < view->count; i++) {
-		if (view->served[i].record->pool == pool && wait_of(&view->served[i]) >= WAIT_MIN_MS)
+		if (view->served[i].record->pool == pool && seen_wait_ms(&view->served[i]) >= CAUSE_WAIT_MIN_MS)
 			values[count++] = view->served[i].beside;
 	}
 	double seen = values ? quantile_ms(values, count, 0.9) : 0;
@@ -73,20 +63,28 @@ static unsigned places_of(const struct view *view, const char *pool)
 	return (unsigned)fmin(fmax(fmax(seen, told), 1), PLACES_MAX);
 }
 
-/* Other routes' requests stand in the same line: their waits are the log's. */
+/* Another route's requests stand in the same line: they have their places, too. */
 static bool line_init(const struct view *view, struct line *line)
 {
 	const char *pool = pool_of(view);
+	size_t own = 0;
 	*line = (struct line){ 0 };
-	line->wants = calloc(view->count + 1, sizeof(*line->wants));
+	line->wants = calloc(view->records->count + 1, sizeof(*line->wants));
 	if (!line->wants || !pool)
 		return false;
-	for (size_t i = 0; i < view->count; i++) {
-		const struct seen *seen = &view->served[i];
-		if (seen->record->pool != pool)
+	for (size_t i = 0; i < view->records->count; i++) {
+		const struct record *record = &view->records->items[i];
+		bool is_own = own < view->count && view->served[own].record == record;
+		size_t index = is_own ? own : SIZE_MAX;
+		struct seen seen;
+		own += is_own;
+		if (record->pool != pool || !record_was_served(record))
 			continue;
-		line->wants[line->count++] = (struct want){ seen->arrival_ms, seen->end_ms - seen->start_ms, wait_of(seen), i };
-		line->waited += wait_of(seen) >= WAIT_MIN_MS;
+		view_place(view, record, &seen);
+		line->wants[line->count++] =
+			(struct want){ seen.arrival_ms, seen.end_ms - seen.start_ms, seen_wait_ms(&seen), index };
+		line->own += is_own;
+		line->waited += is_own && seen_wait_ms(&seen) >= CAUSE_WAIT_MIN_MS;
 	}
 	line->places = places_of(view, pool);
 	qsort(line->wants, line->count, sizeof(*line->wants), by_arrival);
@@ -118,7 +116,8 @@ static bool saved(const struct line *line, unsigned places, double *excess)
 	double *waits = calloc(line->count + 1, sizeof(*waits));
 	bool is_done = waits && replay(line, places, waits);
 	for (size_t i = 0; is_done && i < line->count; i++)
-		excess[line->wants[i].index] = fmax(line->wants[i].wait_ms - waits[i], 0);
+		if (line->wants[i].index != SIZE_MAX)
+			excess[line->wants[i].index] = fmax(line->wants[i].wait_ms - waits[i], 0);
 	free(waits);
 	return is_done;
 }
@@ -142,11 +141,11 @@ static double explained(const struct line *line)
 /* The shortest time in which half of those who waited came, ms; *from_ms is when it begins. */
 static double half_within_ms(const struct line *line, double *from_ms)
 {
-	double *arrivals = calloc(line->waited + 1, sizeof(*arrivals));
+	double *arrivals = calloc(line->count + 1, sizeof(*arrivals));
 	double shortest = INFINITY;
 	size_t count = 0;
 	for (size_t i = 0; arrivals && i < line->count; i++) {
-		if (line->wants[i].wait_ms >= WAIT_MIN_MS)
+		if (line->wants[i].wait_ms >= CAUSE_WAIT_MIN_MS)
 			arrivals[count++] = line->wants[i].arrival_ms;
 	}
 	size_t half = count / 2;
@@ -197,7 +196,7 @@ static void tell_queue(const struct view *view, const struct line *line, unsigne
 	char what[64];
 	bytes_printf(&finding->sentence, "the wait for a place holds %.0f %% of the p95 %s",
 	             100 * view->tail_share[measure][PART_queue], measure_text(measure));
-	bytes_printf(&finding->evidence, "%zu of %zu requests waited, p95 of the wait ", line->waited, line->count);
+	bytes_printf(&finding->evidence, "%zu of %zu requests waited, p95 of the wait ", line->waited, line->own);
 	append_ms(&finding->evidence, part_quantile_ms(view, PART_queue, 0.95, false));
 	bytes_printf(&finding->evidence, "; %u places in use while they did", line->places);
 	snprintf(what, sizeof(what), "with %u more place%s", more, more == 1 ? "" : "s");
@@ -272,7 +271,7 @@ bool cause_idle_places(const struct view *view, struct finding *finding)
 	           explained(&line) < EXPLAINED_SHARE && saved(&line, line.places, excess)) {
 		double at_work = 0;
 		for (size_t i = 0; i < view->count; i++)
-			at_work += wait_of(&view->served[i]) >= WAIT_MIN_MS ? view->served[i].at_wait : 0;
+			at_work += seen_wait_ms(&view->served[i]) >= CAUSE_WAIT_MIN_MS ? view->served[i].at_wait : 0;
 		is_found = finding_weigh(view, excess, true, SHARE_MIN, finding);
 		bytes_printf(&finding->sentence, "users waited while only %.1f of %u places were in use",
 		             at_work / (double)line.waited, line.places);
@@ -284,128 +283,4 @@ bool cause_idle_places(const struct view *view, struct finding *finding)
 	free(line.wants);
 	free(excess);
 	return is_found;
-}
-
-/* ---- cold starts ---- */
-
-static bool is_starting_live(const struct view *view, struct finding *finding)
-{
-	for (size_t i = 0; view->live && i < view->live->pool_count; i++) {
-		const struct live_pool *pool = &view->live->pools[i];
-		if (pool->starting_s <= 0 || (pool->queued[0] < 1 && pool->queued[1] < 1 && pool->ready > 0))
-			continue;
-		finding->weight = 0.9;
-		bytes_printf(&finding->sentence, "a replica of pool %s has been starting for %.0f s, and %.0f requests wait",
-		             pool->name, pool->starting_s, pool->queued[1]);
-		bytes_printf(&finding->evidence, "%u of %u replicas are ready; 95 of 100 starts took at most %.0f s",
-		             pool->ready, pool->replicas, pool->start_p95_s);
-		bytes_printf(&finding->effect, "it should be ready in about %.0f s",
-		             fmax(pool->start_p95_s - pool->starting_s, 0));
-		return true;
-	}
-	return false;
-}
-
-/* A replica whose first request came late in the window, and the waits that ended with it. */
-static bool joined_late(const struct view *view, double *excess, const char **replica, double *joined_ms)
-{
-	double window = view->end_ms - view->begin_ms;
-	for (size_t i = 0; i < view->count; i++) {
-		const struct seen *seen = &view->served[i];
-		bool is_first = true;
-		for (size_t j = 0; j < i && is_first; j++)
-			is_first = view->served[j].record->replica != seen->record->replica;
-		if (!is_first || seen->start_ms < view->begin_ms + 0.1 * window)
-			continue;
-		double before = 0;
-		double after = 0;
-		size_t count_before = 0;
-		size_t count_after = 0;
-		for (size_t j = 0; j < view->count; j++) {
-			bool came_before = view->served[j].arrival_ms < seen->start_ms;
-			*(came_before ? &before : &after) += wait_of(&view->served[j]);
-			*(came_before ? &count_before : &count_after) += 1;
-			excess[j] = came_before && wait_of(&view->served[j]) >= WAIT_MIN_MS ? wait_of(&view->served[j]) : 0;
-		}
-		*replica = seen->record->replica;
-		*joined_ms = seen->start_ms;
-		if (count_before >= 5 && before / (double)count_before >= WAIT_MIN_MS &&
-		    (!count_after || after / (double)count_after < 0.5 * before / (double)count_before))
-			return true;
-	}
-	return false;
-}
-
-bool cause_cold_start(const struct view *view, struct finding *finding)
-{
-	const char *replica = "";
-	double joined_ms = 0;
-	if (is_starting_live(view, finding))
-		return true;
-	double *excess = excess_new(view);
-	bool is_found = excess && view->count >= CAUSE_COUNT_MIN && joined_late(view, excess, &replica, &joined_ms) &&
-	                finding_weigh(view, excess, true, SHARE_MIN, finding);
-	if (is_found) {
-		finding->since_ms = -1;
-		bytes_printf(&finding->sentence, "users waited until replica %s took its first request, ", replica);
-		append_ms(&finding->sentence, joined_ms - view->begin_ms);
-		bytes_append_text(&finding->sentence, " into the window, and not after");
-		bytes_printf(&finding->evidence, "%zu requests waited before it", finding->count);
-		append_effect(finding, "with it ready from the start");
-	}
-	free(excess);
-	return is_found;
-}
-
-/* ---- refusals and rungs ---- */
-
-bool cause_refusals(const struct view *view, struct finding *finding)
-{
-	double share = view->all_count ? (double)view->refused_count / (double)view->all_count : 0;
-	if (view->all_count < CAUSE_COUNT_MIN || share < REFUSED_SHARE)
-		return false;
-	const char *most = "";
-	size_t most_count = 0;
-	for (size_t i = 0; i < view->refused_count && i < REFUSALS_LOOKED_AT; i++) {
-		size_t count = 0;
-		for (size_t j = 0; j < view->refused_count; j++)
-			count += view->refused[j]->outcome == view->refused[i]->outcome;
-		if (count > most_count) {
-			most_count = count;
-			most = view->refused[i]->outcome;
-		}
-		if (i < FINDING_WORST)
-			finding->worst[i] = view->refused[i];
-		if (most_count * 2 > view->refused_count)
-			break;
-	}
-	finding->weight = fmin(share * 2, 1);
-	finding->count = view->refused_count;
-	bytes_printf(&finding->sentence, "%.0f %% of the requests were refused, most of them as %s", 100 * share, most);
-	bytes_printf(&finding->evidence, "%zu of %zu", view->refused_count, view->all_count);
-	bytes_printf(&finding->effect, "%.2g times the capacity would have taken them all", 1 / fmax(1 - share, 0.01));
-	return true;
-}
-
-bool cause_degraded(const struct view *view, struct finding *finding)
-{
-	const char *rung = "";
-	for (size_t i = 0; i < view->count; i++) {
-		const struct record *record = view->served[i].record;
-		if (!*record->rung)
-			continue;
-		if (finding->count < FINDING_WORST)
-			finding->worst[finding->count] = record;
-		finding->count++;
-		rung = record->rung;
-	}
-	double share = view->count ? (double)finding->count / (double)view->count : 0;
-	if (view->count < CAUSE_COUNT_MIN || share < 0.1)
-		return false;
-	finding->weight = fmin(share / 2, 0.5);
-	bytes_printf(&finding->sentence, "%.0f %% of the answers were degraded by the ladder, lately by rung %s",
-	             100 * share, rung);
-	bytes_printf(&finding->evidence, "%zu of %zu", finding->count, view->count);
-	bytes_append_text(&finding->effect, "without the ladder these answers would be whole, and later");
-	return true;
 }

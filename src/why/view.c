@@ -14,6 +14,7 @@
 #define CHANGE_MIN_MS 5.0
 #define BUCKETS_MAX 1500
 #define BUCKET_MIN_COUNT 5
+#define POOLS_MAX 256
 
 static const struct {
 	const char *name;
@@ -244,12 +245,12 @@ static size_t count_until(const double *sorted, size_t count, double value)
 	return low;
 }
 
-static bool was_served(const struct record *record)
+bool record_was_served(const struct record *record)
 {
 	return *record->replica && record->status == 200;
 }
 
-static void place(const struct view *view, const struct record *record, struct seen *out)
+void view_place(const struct view *view, const struct record *record, struct seen *out)
 {
 	double queue = stage_ms(view, record, DISPATCH);
 	double before = view_part_ms(view, record, PART_arrive) + view_part_ms(view, record, PART_loop);
@@ -266,9 +267,9 @@ static enum error count_beside(struct view *view, const char *pool)
 	size_t count = 0;
 	for (size_t i = 0; starts && ends && i < view->records->count; i++) {
 		struct seen seen;
-		if (view->records->items[i].pool != pool || !was_served(&view->records->items[i]))
+		if (view->records->items[i].pool != pool || !record_was_served(&view->records->items[i]))
 			continue;
-		place(view, &view->records->items[i], &seen);
+		view_place(view, &view->records->items[i], &seen);
 		starts[count] = seen.start_ms;
 		ends[count++] = seen.end_ms;
 	}
@@ -293,14 +294,18 @@ static enum error count_beside(struct view *view, const char *pool)
 
 static enum error look_beside(struct view *view)
 {
+	const char *pools[POOLS_MAX];
+	size_t count = 0;
 	enum error error = OK;
-	for (size_t i = 0; i < view->count && !error; i++) {
+	for (size_t i = 0; i < view->count && !error && count < POOLS_MAX; i++) {
 		const char *pool = view->served[i].record->pool;
-		bool is_new = true;
-		for (size_t j = 0; j < i && is_new; j++)
-			is_new = view->served[j].record->pool != pool;
-		if (is_new)
-			error = count_beside(view, pool);
+		size_t j = 0;
+		while (j < count && pools[j] != pool)
+			j++;
+		if (j < count)
+			continue;
+		pools[count++] = pool;
+		error = count_beside(view, pool);
 	}
 	return error;
 }
@@ -320,8 +325,8 @@ enum error view_init(const struct records *records, const char *route, const str
 			continue;
 		out->begin_ms = out->all_count++ ? out->begin_ms : record->begin_ms;
 		out->end_ms = fmax(out->end_ms, record->begin_ms + (double)record->total_ms);
-		if (was_served(record))
-			place(out, record, &out->served[out->count++]);
+		if (record_was_served(record))
+			view_place(out, record, &out->served[out->count++]);
 		else if (record->status == 429 || record->status == 503)
 			out->refused[out->refused_count++] = record;
 	}

@@ -59,6 +59,14 @@ const char *part_name(enum part part);
 bool part_is_before_first(enum part part);
 /* ms; the parts of a request add up to its total. */
 double view_part_ms(const struct view *view, const struct record *record, enum part part);
+/* Did a replica answer it? */
+bool record_was_served(const struct record *record);
+/* Its times; the counts of others stay 0. */
+void view_place(const struct view *view, const struct record *record, struct seen *out);
+static inline double seen_wait_ms(const struct seen *seen)
+{
+	return seen->start_ms - seen->arrival_ms;
+}
 /* -1 where the request has none. */
 double view_measure_ms(const struct record *record, enum measure measure);
 /* The value below which a share of the values lies (nearest rank); 0 of none. Sorts them. */

@@ -16,13 +16,13 @@ static const char now_text[] =
 	"penstock_promise_attainment_ratio{route=\"assistant\",indicator=\"ttft\"} 0.913\n"
 	"penstock_promise_state{route=\"assistant\"} 3\n"
 	"penstock_rung{route=\"assistant\"} 2\npenstock_ladder_pressure_ratio{route=\"assistant\"} "
-    "1.4\npenstock_ladder_latched{route=\"assistant\"} 1\n"
+	"1.4\npenstock_ladder_latched{route=\"assistant\"} 1\n"
 	"penstock_queue_requests{pool=\"small\"} 7\npenstock_in_flight_requests{pool=\"small\"} 4\n"
 	"penstock_predicted_wait_seconds{pool=\"small\"} 4.25\npenstock_replicas_wanted{pool=\"small\"} 3\n"
 	"penstock_replica_ready{replica=\"small/0\"} 1\npenstock_replica_ready{replica=\"small/1\"} 0\n"
 	"penstock_replica_in_flight_requests{replica=\"small/0\"} 4\npenstock_replica_concurrency{replica=\"small/0\"} 4\n"
 	"penstock_replica_circuit_open{replica=\"small/1\"} 1\npenstock_cold_start_elapsed_seconds{replica=\"small/1\"} "
-    "12\n"
+	"12\n"
 	"penstock_stage_seconds_total{stage=\"dispatch\"} 60\npenstock_stage_seconds_total{stage=\"relay\"} 20\n"
 	"penstock_stage_duration_seconds_bucket{stage=\"dispatch\",le=\"1\"} 0\n"
 	"penstock_stage_duration_seconds_bucket{stage=\"dispatch\",le=\"2.5\"} 100\n"
@@ -30,9 +30,9 @@ static const char now_text[] =
 static const char before_text[] = "penstock_requests_total{route=\"assistant\",outcome=\"completed\"} 100\n"
 								  "penstock_output_tokens_total{route=\"assistant\"} 1000\n";
 static const char alerts_text[] = "{\"firing\":1,\"alerts\":[{\"name\":\"queue_wait\",\"severity\":\"page\",\"labels\":"
-                                  "{\"pool\":\"small\"},\"state\":\"firing\",\"value\":"
+								  "{\"pool\":\"small\"},\"state\":\"firing\",\"value\":"
 								  "null,\"threshold\":10},{\"name\":\"promise_burn\",\"severity\":\"page\",\"labels\":{"
-                                  "\"route\":\"assistant\",\"indicator\":\"ttft\"},"
+								  "\"route\":\"assistant\",\"indicator\":\"ttft\"},"
 								  "\"state\":\"pending\",\"value\":7.25,\"threshold\":6}]}";
 static const char readiness_text[] =
 	"{\"ready\":true,\"replicas\":{\"small/0\":{\"state\":\"ready\",\"percent\":100,\"restarts\":0},"

@@ -5,13 +5,13 @@ START_TEST(a_line_as_the_gateway_writes_it)
 {
 	static const char line[] =
 		"{\"time\":\"2026-11-25T13:40:09.776Z\",\"request\":\"req_5\",\"total_ms\":84.324,\"outcome\":\"completed\","
-	    "\"status\":200,"
+		"\"status\":200,"
 		"\"route\":\"assistant\",\"pool\":\"small\",\"replica\":\"small/"
-	    "0\",\"class\":\"standard\",\"rung\":\"max_output\",\"streamed\":true,"
+		"0\",\"class\":\"standard\",\"rung\":\"max_output\",\"streamed\":true,"
 		"\"repeat\":true,\"attempts\":2,\"retry_after_ms\":5.5,\"paused_ms\":7.25,\"prompt_tokens\":17,\"cached_"
-	    "tokens\":4,"
+		"tokens\":4,"
 		"\"output_tokens\":13,\"first_token_ms\":21.056,\"engine\":{\"tokenize_ms\":0.5,\"queue_ms\":0.25,\"prefill_"
-	    "ms\":20.5,"
+		"ms\":20.5,"
 		"\"decode_ms\":62.5},\"stages_ms\":{\"head\":0.5,\"forward\":21.25,\"relay\":62,\"new\":0.25}}";
 	struct records records = { 0 };
 	ck_error_is(records_add_line(&records, span_of(line)), OK);
@@ -41,7 +41,7 @@ START_TEST(other_lines_are_skipped_and_counted)
 		"ready: http://127.0.0.1:8080\n\n{\"total_ms\":1\n[]\n"
 		"{\"time\":\"yesterday\",\"request\":\"a\",\"total_ms\":1,\"outcome\":\"completed\",\"stages_ms\":{}}\n"
 		"{\"time\":\"2026-11-25T13:40:09Z\",\"request\":\"a\",\"total_ms\":1,\"outcome\":\"completed\",\"stages_ms\":{}"
-	    "}";
+		"}";
 	struct records records = { 0 };
 	ck_error_is(records_add_text(&records, span_of(text)), OK);
 	ck_assert_uint_eq(records.count, 1);
