@@ -1,5 +1,6 @@
 #include "why/record.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +9,8 @@
 
 #define DEPTH_MAX 8
 #define TIME_BYTES 20
+#define MS_MAX 1e12
+#define COUNT_MAX 1e9
 
 void records_fini(struct records *records)
 {
@@ -42,6 +45,17 @@ static double number_of(const struct json *json, uint32_t node, const char *name
 	double value;
 	uint32_t found = json_get(json, node, name);
 	return found != JSON_NONE && json_double(json, found, &value) == OK ? value : otherwise;
+}
+
+/* Bounded: a log may be anybody's. A time of a thousand years is none. */
+static float ms_of(const struct json *json, uint32_t node, const char *name, double otherwise)
+{
+	return (float)fmin(fmax(number_of(json, node, name, otherwise), -1), MS_MAX);
+}
+
+static int count_of(const struct json *json, const char *name, int otherwise)
+{
+	return (int)fmin(fmax(number_of(json, JSON_ROOT, name, otherwise), -1), COUNT_MAX);
 }
 
 static bool is_true(const struct json *json, const char *name)
@@ -109,7 +123,7 @@ static bool read_stages(struct records *records, const struct json *json, struct
 			records->stages[records->stage_count++] = text;
 		}
 		if (i < RECORD_STAGES_MAX && json_double(json, value, &ms) == OK)
-			record->stages_ms[i] = (float)ms;
+			record->stages_ms[i] = (float)fmin(fmax(ms, 0), MS_MAX);
 		key = json_next(json, stages, value);
 	}
 	return true;
@@ -121,24 +135,24 @@ static void read_engine(const struct json *json, struct record *record)
 	if (engine == JSON_NONE || json_type(json, engine) != JSON_OBJECT)
 		return;
 	record->has_engine = true;
-	record->tokenize_ms = (float)number_of(json, engine, "tokenize_ms", 0);
-	record->engine_queue_ms = (float)number_of(json, engine, "queue_ms", 0);
-	record->prefill_ms = (float)number_of(json, engine, "prefill_ms", 0);
-	record->decode_ms = (float)number_of(json, engine, "decode_ms", 0);
+	record->tokenize_ms = ms_of(json, engine, "tokenize_ms", 0);
+	record->engine_queue_ms = ms_of(json, engine, "queue_ms", 0);
+	record->prefill_ms = ms_of(json, engine, "prefill_ms", 0);
+	record->decode_ms = ms_of(json, engine, "decode_ms", 0);
 }
 
 static bool read_record(struct records *records, const struct json *json, struct record *record)
 {
 	*record = (struct record){
-		.total_ms = (float)number_of(json, JSON_ROOT, "total_ms", -1),
-		.first_token_ms = (float)number_of(json, JSON_ROOT, "first_token_ms", -1),
-		.paused_ms = (float)number_of(json, JSON_ROOT, "paused_ms", 0),
-		.retry_after_ms = (float)number_of(json, JSON_ROOT, "retry_after_ms", -1),
-		.status = (int)number_of(json, JSON_ROOT, "status", 0),
-		.attempts = (int)number_of(json, JSON_ROOT, "attempts", 1),
-		.prompt_tokens = (int)number_of(json, JSON_ROOT, "prompt_tokens", -1),
-		.cached_tokens = (int)number_of(json, JSON_ROOT, "cached_tokens", 0),
-		.output_tokens = (int)number_of(json, JSON_ROOT, "output_tokens", -1),
+		.total_ms = ms_of(json, JSON_ROOT, "total_ms", -1),
+		.first_token_ms = ms_of(json, JSON_ROOT, "first_token_ms", -1),
+		.paused_ms = ms_of(json, JSON_ROOT, "paused_ms", 0),
+		.retry_after_ms = ms_of(json, JSON_ROOT, "retry_after_ms", -1),
+		.status = count_of(json, "status", 0),
+		.attempts = count_of(json, "attempts", 1),
+		.prompt_tokens = count_of(json, "prompt_tokens", -1),
+		.cached_tokens = count_of(json, "cached_tokens", 0),
+		.output_tokens = count_of(json, "output_tokens", -1),
 		.streamed = is_true(json, "streamed"),
 		.repeat = is_true(json, "repeat"),
 	};

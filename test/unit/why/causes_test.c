@@ -203,7 +203,7 @@ START_TEST(a_healthy_log_gives_nothing)
 	ck_assert_str_eq(first_cause(&found), "nothing");
 	found_fini(&found);
 	bytes_clear(&log);
-	write_queue(&log, 300, 4, gently);
+	write_queue(&log, 300, 4, gently, false);
 	find_in(&log, NULL, &found);
 	ck_assert_str_eq(first_cause(&found), "nothing");
 	found_fini(&found);
@@ -211,11 +211,11 @@ START_TEST(a_healthy_log_gives_nothing)
 }
 END_TEST
 
-START_TEST(too_few_places)
+static void check_too_few(bool two_routes)
 {
 	struct bytes log = { 0 };
 	struct found found;
-	write_queue(&log, 400, 2, at_a_steady_pace);
+	write_queue(&log, 400, 2, at_a_steady_pace, two_routes);
 	find_in(&log, NULL, &found);
 	ck_assert_str_eq(first_cause(&found), "too_few_places");
 	struct finding *finding = &found.findings[0];
@@ -224,7 +224,7 @@ START_TEST(too_few_places)
 	/* What three places really give. */
 	struct bytes other = { 0 };
 	struct found better;
-	write_queue(&other, 400, 3, at_a_steady_pace);
+	write_queue(&other, 400, 3, at_a_steady_pace, two_routes);
 	find_in(&other, NULL, &better);
 	double real = better.view.p95_ms[finding->measure];
 	ck_assert_msg(finding->after_ms > 0.8 * real && finding->after_ms < 1.25 * real, "%g predicted, %g is",
@@ -234,13 +234,19 @@ START_TEST(too_few_places)
 	bytes_fini(&other);
 	bytes_fini(&log);
 }
+
+START_TEST(too_few_places)
+{
+	check_too_few(false);
+	check_too_few(true); /* another route's requests take places, too */
+}
 END_TEST
 
 START_TEST(a_burst)
 {
 	struct bytes log = { 0 };
 	struct found found;
-	write_queue(&log, 220, 4, in_a_burst);
+	write_queue(&log, 220, 4, in_a_burst, false);
 	find_in(&log, NULL, &found);
 	ck_assert_str_eq(first_cause(&found), "burst");
 	ck_assert_double_eq_tol(found.findings[0].since_ms, 1764000050000.0, 2000);

@@ -110,8 +110,10 @@ static inline void write_log(struct bytes *log, unsigned count, change_line *cha
 	}
 }
 
-/* A line of people in front of so many places: each waits for the first that is free. arrivals_ms(i) says when the i-th comes. */
-static inline void write_queue(struct bytes *log, unsigned count, unsigned places, double (*arrival_ms)(unsigned))
+/* A line of people in front of so many places: each waits for the first that is free. arrival_ms(i) says when the i-th comes. two_routes: every second one is another
+ * route's. */
+static inline void write_queue(struct bytes *log, unsigned count, unsigned places, double (*arrival_ms)(unsigned),
+                               bool two_routes)
 {
 	struct random random;
 	double free_at[16] = { 0 };
@@ -123,6 +125,7 @@ static inline void write_queue(struct bytes *log, unsigned count, unsigned place
 			soonest = free_at[j] < free_at[soonest] ? j : soonest;
 		line.at = arrival_ms(i);
 		line.queue = free_at[soonest] > line.at ? free_at[soonest] - line.at : 0.01;
+		line.route = two_routes && i % 2 ? "other" : "assistant";
 		free_at[soonest] = line.at + line.queue + line.prefill + line.decode + 5;
 		append_line(log, &line, i);
 	}
