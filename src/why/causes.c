@@ -170,6 +170,19 @@ double part_quantile_ms(const struct view *view, enum part part, double share, b
 	return found;
 }
 
+bool view_has_pool(const struct view *view, const char *pool)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		if (strcmp(view->served[i].record->pool, pool) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < view->refused_count; i++) {
+		if (strcmp(view->refused[i]->pool, pool) == 0)
+			return true;
+	}
+	return !view->count && !view->refused_count;
+}
+
 const char *measure_text(enum measure measure)
 {
 	return measure == MEASURE_E2E ? "end to end" : "to the first token";

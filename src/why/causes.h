@@ -59,7 +59,9 @@ bool finding_weigh(const struct view *view, const double *excess_ms, bool before
 double part_quantile_ms(const struct view *view, enum part part, double share, bool only_positive);
 /* An array for served requests, zeroed; NULL when memory is full. Free with free. */
 double *excess_new(const struct view *view);
-/* "e2e" or "time to first token", for sentences. */
+/* Is the pool one of those that the route's requests went to? A view without requests is of every pool. */
+bool view_has_pool(const struct view *view, const char *pool);
+/* "end to end" or "to the first token", for sentences. */
 const char *measure_text(enum measure measure);
 /* 850 ms or 4.1 s. */
 void append_ms(struct bytes *out, double ms);

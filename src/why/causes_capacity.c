@@ -6,6 +6,8 @@
 
 #define SHARE_MIN 0.15
 #define REPLICAS_MAX 256
+/* A replica that is there sooner has not been waited for: its first request waits for its turn like others. */
+#define START_MIN_MS 1000.0
 #define REFUSED_SHARE 0.05
 /* For the outcome of most of them: what is common is met soon. */
 #define REFUSALS_LOOKED_AT 64
@@ -16,7 +18,8 @@ static bool is_starting_live(const struct view *view, struct finding *finding)
 {
 	for (size_t i = 0; view->live && i < view->live->pool_count; i++) {
 		const struct live_pool *pool = &view->live->pools[i];
-		if (pool->starting_s <= 0 || (pool->queued[0] < 1 && pool->queued[1] < 1 && pool->ready > 0))
+		if (!view_has_pool(view, pool->name) || pool->starting_s <= 0 ||
+		    (pool->queued[0] < 1 && pool->queued[1] < 1 && pool->ready > 0))
 			continue;
 		finding->weight = 0.9;
 		bytes_printf(&finding->sentence, "a replica of pool %s has been starting for %.0f s, and %.0f requests wait",
@@ -51,7 +54,7 @@ static bool joined_late(const struct view *view, double *excess, const char **re
 {
 	const char *known[REPLICAS_MAX];
 	size_t count = 0;
-	double late_ms = view->begin_ms + 0.1 * (view->end_ms - view->begin_ms);
+	double late_ms = view->begin_ms + fmax(0.1 * (view->end_ms - view->begin_ms), START_MIN_MS);
 	for (size_t i = 0; i < view->count && count < REPLICAS_MAX; i++) {
 		const struct seen *seen = &view->served[i];
 		size_t j = 0;

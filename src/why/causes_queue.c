@@ -243,7 +243,7 @@ static bool is_idle_live(const struct view *view, const struct live_pool **out)
 {
 	for (size_t i = 0; view->live && i < view->live->pool_count; i++) {
 		const struct live_pool *pool = &view->live->pools[i];
-		bool idle = true;
+		bool idle = view_has_pool(view, pool->name);
 		for (int look = 0; look < 2; look++)
 			idle = idle && pool->queued[look] >= 1 && pool->in_flight[look] + 0.5 < pool->concurrency[look];
 		*out = pool;
@@ -264,8 +264,10 @@ bool cause_idle_places(const struct view *view, struct finding *finding)
 		finding->weight = 1;
 		bytes_printf(&finding->sentence, "%.0f requests wait for pool %s while %.0f of its %.0f places are in use",
 		             pool->queued[1], pool->name, pool->in_flight[1], pool->concurrency[1]);
-		bytes_printf(&finding->evidence, "the same %.0f s before: %.0f wait, %.0f of %.0f", view->live->seconds,
-		             pool->queued[0], pool->in_flight[0], pool->concurrency[0]);
+		bytes_printf(&finding->evidence,
+		             "%.0f s before: %.0f wait, %.0f of %.0f in use; %u of %u replicas are ready, %u circuits are open",
+		             view->live->seconds, pool->queued[0], pool->in_flight[0], pool->concurrency[0], pool->ready,
+		             pool->replicas, pool->circuits_open);
 		bytes_append_text(&finding->effect, "with every place in use, those who wait would be at work now");
 	} else if (excess && view->count >= CAUSE_COUNT_MIN && line_init(view, &line) && wait_share(view) >= SHARE_MIN &&
 	           explained(&line) < EXPLAINED_SHARE && saved(&line, line.places, excess)) {

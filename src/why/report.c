@@ -195,6 +195,32 @@ static enum error report_route(struct records *records, const char *route, const
 	return OK;
 }
 
+/* Nobody has been answered, but users may wait: what the gateway shows of itself now. */
+static enum error report_now(struct records *records, const struct live *live, const struct report_options *options,
+                             bool *answered, struct bytes *out)
+{
+	struct view view;
+	struct finding findings[CAUSES];
+	enum error error = view_init(records, "", live, &view);
+	if (error)
+		return error;
+	size_t count = causes_find(&view, findings);
+	*answered = count > 0;
+	if (count && !options->as_json)
+		bytes_append_literal(out, "now:\n");
+	for (size_t i = 0; i < count; i++) {
+		if (options->as_json) {
+			bytes_append_text(out, i ? "," : "");
+			write_finding_json(&findings[i], out);
+		} else {
+			write_finding(&view, &findings[i], i + 1, out);
+		}
+		finding_fini(&findings[i]);
+	}
+	view_fini(&view);
+	return OK;
+}
+
 enum error report_write(struct records *records, const struct live *live, const struct report_options *options,
                         bool *answered, struct bytes *out)
 {
@@ -215,8 +241,12 @@ enum error report_write(struct records *records, const struct live *live, const 
 	for (size_t i = 0; i < count && !error; i++)
 		error = report_route(records, routes[i], live, options, answered, out);
 	if (options->as_json)
+		bytes_append_literal(out, "],\"now\":[");
+	if (!error && !*answered && live)
+		error = report_now(records, live, options, answered, out);
+	if (options->as_json)
 		bytes_printf(out, "],\"answered\":%s,\"lines_skipped\":%zu}\n", *answered ? "true" : "false", records->skipped);
-	else if (!count)
+	else if (!count && !*answered)
 		bytes_append_literal(out, "no request of a route was found\n");
 	return error ? error : bytes_ok(out) ? OK : ERROR_MEMORY;
 }

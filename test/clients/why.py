@@ -7,7 +7,7 @@ import subprocess
 import socket
 
 from faulty import Faulty, answering
-from penstock import PROGRAM, Checks, Penstock, ask, chat, SLOWNESS
+from penstock import PROGRAM, Checks, Penstock, ask, chat
 
 checks = Checks()
 
@@ -73,7 +73,7 @@ async def queue():
     penstock = Penstock(scripted(2, first_token="40ms", gap="10ms"))
 
     async def one(i):
-        await asyncio.sleep(i * 0.045 * SLOWNESS)
+        await asyncio.sleep(i * 0.045)
         await ask(penstock.port, chat("hi", stream=True))
     await asyncio.gather(*(one(i) for i in range(80)))
     route, _, _ = await asyncio.to_thread(why, penstock)

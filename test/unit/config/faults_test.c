@@ -36,6 +36,14 @@ static const struct {
 	/* keys that go together */
 	{ "tls: {certificate: a.pem}" REST, "t:1:6: tls: tls.key is missing: a certificate and its key go together\n" },
 	{ "tls:\n  key: a.key" REST, "t:2:3: tls: tls.certificate is missing: a certificate and its key go together\n" },
+	{ "alerts: {webhook: \"ftp://x\"}" REST, "t:1:19: alerts.webhook: \"ftp://x\" is not a URL: write "
+	                                         "http://host:port/path or https://host/path, without user, "
+	                                         "query or fragment\n" },
+	{ "alerts: {webhook: \"http://x/?a=b\"}" REST, "t:1:19: alerts.webhook: \"http://x/?a=b\" is not a URL: write "
+	                                               "http://host:port/path or https://host/path, without "
+	                                               "user, query or fragment\n" },
+	{ "alerts: {webhook: \"http://x\", webhook_key: \"a\\nb\"}" REST,
+	  "t:1:44: alerts.webhook_key: holds a line end\n" },
 	/* kinds of nodes */
 	{ "loops: [1]" REST, "t:1:8: loops: must be one value, not a list\n" },
 	{ "loops: {a: 1}" REST, "t:1:8: loops: must be one value, not a mapping\n" },

@@ -294,7 +294,21 @@ START_TEST(a_running_gateway_tells_more)
 	ck_assert_msg(strstr(bytes_text(&found.findings[0].effect), "about 20 s"), "%s",
 	              bytes_text(&found.findings[0].effect));
 	found_fini(&found);
+	/* Another pool's trouble is not this route's. */
+	live.pools[0] = (struct live_pool){ .name = "large", .queued = { 5, 7 }, .concurrency = { 4, 4 } };
+	find_in(&log, &live, &found);
+	ck_assert_str_eq(first_cause(&found), "nothing");
+	found_fini(&found);
 	bytes_fini(&log);
+	/* Nobody has been answered yet. */
+	struct records none = { 0 };
+	struct report_options options = { .as_json = false };
+	bool answered;
+	ck_error_is(report_write(&none, &live, &options, &answered, &log), OK);
+	ck_assert(answered);
+	ck_assert_msg(strstr(bytes_text(&log), "7 requests wait for pool large"), "%s", bytes_text(&log));
+	bytes_fini(&log);
+	records_fini(&none);
 }
 END_TEST
 
