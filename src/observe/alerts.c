@@ -84,18 +84,31 @@ static bool move(struct instance *instance, const struct alert_row *row, bool is
 	return is_told && instance->state != before;
 }
 
+static struct alert_windows windows_of(const struct alerts *alerts, enum alert alert, int64_t now_ns)
+{
+	const struct alert_row *row = &alert_rows[alert];
+	const struct track *track = alerts->watched[alert].track;
+	struct alert_windows windows = { 0 };
+	if (!track)
+		return windows;
+	windows.long_then = alert_history_at(track->history, now_ns, row->long_ns, &windows.span_ns);
+	windows.short_then = row->short_ns ? alert_history_at(track->history, now_ns, row->short_ns, NULL) : NULL;
+	return windows;
+}
+
 void alerts_evaluate(struct alerts *alerts, int64_t now_ns, int64_t wall_ns, alerts_listener *listener, void *owner)
 {
 	for (size_t i = 0; i < alerts->track_count; i++) {
 		struct track *track = &alerts->tracks[i];
 		for (uint32_t j = 0; j < track->instances; j++)
-			alerts_read_counters(alerts, track->row, j, &track->current[j * track->width]);
+			alerts_read_counters(alerts, track, j, &track->current[j * track->width]);
 	}
 	for (size_t i = 0; i < ALERT_COUNT; i++) {
+		const struct alert_windows windows = windows_of(alerts, (enum alert)i, now_ns);
 		for (uint32_t j = 0; j < alerts->watched[i].count; j++) {
 			struct instance *instance = &alerts->watched[i].instances[j];
 			struct alert_view view;
-			instance->value = alerts_value(alerts, (enum alert)i, j, now_ns);
+			instance->value = alerts_value(alerts, (enum alert)i, j, &windows);
 			bool is_over = instance->value > alerts->thresholds.values[i];
 			if (!move(instance, &alert_rows[i], is_over, now_ns, wall_ns) || !listener)
 				continue;
@@ -175,7 +188,7 @@ enum error alerts_new(const struct metrics *metrics, const struct alert_threshol
 	for (size_t i = 0; i < alerts->track_count && !error; i++) {
 		struct track *track = &alerts->tracks[i];
 		track->current = calloc(track->instances * track->width, sizeof(*track->current));
-		error = track->current ? OK : ERROR_MEMORY;
+		error = track->current ? alerts_match_labels(alerts, track) : ERROR_MEMORY;
 		if (!error)
 			error = alert_history_new(track->instances * track->width, track->window_ns, &track->history);
 	}
@@ -195,6 +208,7 @@ void alerts_free(struct alerts **alerts_slot)
 		free(alerts->watched[i].instances);
 	for (size_t i = 0; i < alerts->track_count; i++) {
 		free(alerts->tracks[i].current);
+		free(alerts->tracks[i].matched);
 		alert_history_free(&alerts->tracks[i].history);
 	}
 	free(alerts);

@@ -49,6 +49,8 @@ struct track {
 	size_t width;                /* numbers of one instance */
 	uint32_t instances;
 	int64_t window_ns;
+	bool *
+		matched; /* owned: by second label of what is counted, whether the filter has it; NULL = there is no such label */
 	int64_t *current; /* owned */
 	struct alert_history *history;
 };
@@ -87,10 +89,19 @@ bool alert_row_has_second_label(const struct alert_row *row);
 size_t alert_row_width(const struct alert_row *row);
 uint32_t alerts_second_size(const struct alerts *alerts, const struct alert_row *row);
 uint32_t alerts_instance_count(const struct alerts *alerts, const struct alert_row *row);
+/* Fills track->matched. ERROR_MEMORY. */
+enum error alerts_match_labels(const struct alerts *alerts, struct track *track);
 /* Writes alert_row_width numbers. */
-void alerts_read_counters(const struct alerts *alerts, const struct alert_row *row, uint32_t index, int64_t *out);
-/* Over the track's current counters. 0 where there are too few events. */
-double alerts_value(const struct alerts *alerts, enum alert alert, uint32_t index, int64_t now_ns);
+void alerts_read_counters(const struct alerts *alerts, const struct track *track, uint32_t index, int64_t *out);
+
+/* The counters as they were at the begin of a row's windows; found once for all its instances. */
+struct alert_windows {
+	const int64_t *long_then; /* NULL: nothing was known yet */
+	const int64_t *short_then;
+	int64_t span_ns; /* of the long one */
+};
+/* Over the track's current counters. 0 where there are too few events. windows: not looked at where the row has none. */
+double alerts_value(const struct alerts *alerts, enum alert alert, uint32_t index, const struct alert_windows *windows);
 
 /* ---- alerts_history.c: counters as they were ---- */
 

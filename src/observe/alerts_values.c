@@ -1,5 +1,6 @@
 /* What an alert's row reads: counters over windows, gauges, and the value that is held against the threshold. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -51,23 +52,43 @@ size_t alert_row_width(const struct alert_row *row)
 	return row->kind == BURN || row->kind == SHARE ? 2 : 1;
 }
 
-/* Sums of the metric with that first label: of the second labels that the filter has, and of all. */
-static int64_t sum_filtered(const struct alerts *alerts, enum metric metric, uint32_t first, const char *filter,
-                            int64_t *all)
+/* What a track counts, by two labels. */
+static enum metric counted(const struct alert_row *row)
 {
-	enum metric_domain domain = metric_label(metric, 1);
+	return row->kind == DRAIN ? row->over : row->metric;
+}
+
+enum error alerts_match_labels(const struct alerts *alerts, struct track *track)
+{
+	const struct alert_row *row = track->row;
+	enum metric_domain domain = metric_label(counted(row), 1);
+	uint32_t count = metrics_domain_size(alerts->metrics, domain);
+	const char *filter = row->kind == DRAIN || row->filter_label == 1 ? row->filter : NULL;
+	track->matched = calloc(count, sizeof(*track->matched));
+	if (!track->matched)
+		return ERROR_MEMORY;
+	for (uint32_t b = 0; b < count; b++)
+		track->matched[b] = alert_filter_has(filter, metrics_domain_value(alerts->metrics, domain, b));
+	return OK;
+}
+
+/* Sums with that first label: of the second labels that the filter has, and of all. */
+static int64_t sum_matched(const struct alerts *alerts, const struct track *track, uint32_t first, int64_t *all)
+{
+	enum metric metric = counted(track->row);
 	int64_t matched = 0;
-	for (uint32_t b = 0; b < metrics_domain_size(alerts->metrics, domain); b++) {
+	for (uint32_t b = 0; b < metrics_domain_size(alerts->metrics, metric_label(metric, 1)); b++) {
 		int64_t value = metrics_sum(alerts->metrics, metric, first, b);
 		*all += value;
-		if (alert_filter_has(filter, metrics_domain_value(alerts->metrics, domain, b)))
+		if (track->matched[b])
 			matched += value;
 	}
 	return matched;
 }
 
-void alerts_read_counters(const struct alerts *alerts, const struct alert_row *row, uint32_t index, int64_t *out)
+void alerts_read_counters(const struct alerts *alerts, const struct track *track, uint32_t index, int64_t *out)
 {
+	const struct alert_row *row = track->row;
 	int64_t all = 0;
 	if (row->kind == QUANTILE || row->kind == TARGET) {
 		metrics_sum_buckets(alerts->metrics, row->metric, index, 0, out);
@@ -78,9 +99,9 @@ void alerts_read_counters(const struct alerts *alerts, const struct alert_row *r
 	} else if (row->kind == DRAIN) {
 		out[0] = 0;
 		for (uint32_t i = 0; i < metrics_domain_size(alerts->metrics, metric_label(row->over, 0)); i++)
-			out[0] += sum_filtered(alerts, row->over, i, row->filter, &all);
+			out[0] += sum_matched(alerts, track, i, &all);
 	} else {
-		out[0] = sum_filtered(alerts, row->metric, index, row->filter_label == 1 ? row->filter : NULL, &all);
+		out[0] = sum_matched(alerts, track, index, &all);
 		if (row->kind == SHARE)
 			out[1] = all;
 	}
@@ -136,59 +157,63 @@ static double gauge_of_pool(const struct alerts *alerts, enum metric metric, con
 	return 0;
 }
 
-/* Misses over the budget in one window; 0 where there are too few. */
-static double burn_of(const struct alerts *alerts, const struct track *track, uint32_t index, int64_t now_ns,
-                      int64_t window_ns, int64_t events)
+/* Misses over the budget since then; 0 where there are too few. */
+static double burn_of(const struct alerts *alerts, const int64_t *now, const int64_t *then, int64_t events)
 {
-	const int64_t *now = &track->current[index * track->width];
-	const int64_t *then = alert_history_at(track->history, now_ns, window_ns, NULL);
-	if (!then)
-		return 0;
-	then += index * track->width;
 	int64_t all = now[1] - then[1];
 	if (all <= 0 || all < events)
 		return 0;
 	return (double)(now[0] - then[0]) / (double)all / alerts->thresholds.error_budget;
 }
 
-static double windowed_value(const struct alerts *alerts, enum alert alert, uint32_t index, int64_t now_ns)
+static double quantile_value(const struct alerts *alerts, const struct alert_row *row, uint32_t index,
+                             const int64_t *now, const int64_t *then)
 {
-	const struct alert_row *row = &alert_rows[alert];
-	const struct track *track = alerts->watched[alert].track;
-	const int64_t *now = &track->current[index * track->width];
-	int64_t span_ns = 0;
-	int64_t count = 0;
-	const int64_t *then = alert_history_at(track->history, now_ns, row->long_ns, &span_ns);
-	if (row->kind == BURN)
-		return fmin(burn_of(alerts, track, index, now_ns, row->long_ns, row->events),
-		            burn_of(alerts, track, index, now_ns, row->short_ns, max_ll(row->events / 10, 1)));
-	if (!then)
+	int64_t count;
+	const char *label = metrics_domain_value(alerts->metrics, metric_label(row->metric, 0), index);
+	if (row->filter && !alert_filter_has(row->filter, label))
 		return 0;
-	then += index * track->width;
-	if (row->kind == QUANTILE || row->kind == TARGET) {
-		if (row->kind == QUANTILE && row->filter && row->filter_label == 0 &&
-		    !alert_filter_has(row->filter, metrics_domain_value(alerts->metrics, metric_label(row->metric, 0), index)))
-			return 0;
-		double value = quantile_of(now, then, &count);
-		double target = row->kind == TARGET ? target_of(alerts, row, index) : 1;
-		return count >= row->events && target > 0 ? value / target : 0;
-	}
-	double increase = (double)(now[0] - then[0]);
-	if (row->kind == SHARE)
-		return now[1] - then[1] >= max_ll(row->events, 1) ? increase / (double)(now[1] - then[1]) : 0;
-	if (row->kind == INCREASE)
-		return increase;
+	double value = quantile_of(now, then, &count);
+	double target = row->kind == TARGET ? target_of(alerts, row, index) : 1;
+	return count >= row->events && target > 0 ? value / target : 0;
+}
+
+static double drain_value(const struct alerts *alerts, const struct alert_row *row, int64_t done, int64_t span_ns)
+{
 	double waiting = 0;
 	for (uint32_t i = 0; i < metrics_domain_size(alerts->metrics, metric_label(row->metric, 0)); i++)
 		waiting += gauge(alerts, row->metric, i, 0);
-	return increase >= (double)row->events ? waiting * (double)span_ns / (double)NS_PER_S / increase : 0;
+	return done >= max_ll(row->events, 1) ? waiting * (double)span_ns / (double)NS_PER_S / (double)done : 0;
 }
 
-double alerts_value(const struct alerts *alerts, enum alert alert, uint32_t index, int64_t now_ns)
+static double windowed_value(const struct alerts *alerts, enum alert alert, uint32_t index,
+                             const struct alert_windows *windows)
+{
+	const struct alert_row *row = &alert_rows[alert];
+	const struct track *track = alerts->watched[alert].track;
+	size_t place = index * track->width;
+	const int64_t *now = &track->current[place];
+	if (!windows->long_then)
+		return 0;
+	const int64_t *then = windows->long_then + place;
+	if (row->kind == BURN)
+		return fmin(burn_of(alerts, now, then, row->events),
+		            burn_of(alerts, now, windows->short_then + place, max_ll(row->events / 10, 1)));
+	if (row->kind == QUANTILE || row->kind == TARGET)
+		return quantile_value(alerts, row, index, now, then);
+	if (row->kind == DRAIN)
+		return drain_value(alerts, row, now[0] - then[0], windows->span_ns);
+	double increase = (double)(now[0] - then[0]);
+	if (row->kind == INCREASE)
+		return increase;
+	return now[1] - then[1] >= max_ll(row->events, 1) ? increase / (double)(now[1] - then[1]) : 0;
+}
+
+double alerts_value(const struct alerts *alerts, enum alert alert, uint32_t index, const struct alert_windows *windows)
 {
 	const struct alert_row *row = &alert_rows[alert];
 	if (alert_row_has_window(row))
-		return windowed_value(alerts, alert, index, now_ns);
+		return windowed_value(alerts, alert, index, windows);
 	uint32_t second = alerts_second_size(alerts, row);
 	double value = gauge(alerts, row->metric, index / second, index % second);
 	if (row->kind == GAUGE)
