@@ -111,11 +111,10 @@ static void put_panel(struct bytes *out, const struct frame_options *options, co
 
 void frame_write(const struct snapshot *snapshot, const struct frame_options *options, struct bytes *out)
 {
-	static struct rows rows[PANELS]; /* large, and used by one thread: the terminal's */
+	struct rows rows[PANELS];
 	unsigned shown[PANELS];
 	for (size_t i = 0; i < PANELS; i++) {
-		bytes_clear(&rows[i].text);
-		rows[i].count = 0;
+		rows[i] = (struct rows){ 0 };
 		panels[i].fill(snapshot, &rows[i]);
 		shown[i] = bytes_ok(&rows[i].text) ? rows[i].count : 0;
 	}

@@ -56,7 +56,7 @@ static void write_head(const struct view *view, struct bytes *out)
 		append_ms(out, view->p50_ms[measure]);
 		bytes_printf(out, "): held by %s, %.0f %%, ", part_text(holder), 100 * view->tail_share[measure][holder]);
 		append_since(out, view, view->holder_since_ms[measure]);
-		bytes_append_byte(out, '\n');
+		bytes_printf(out, "; slowest %s\n", view->worst[measure]->id);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define ANSWER_NS (10 * NS_PER_S)
 #define LINE_BYTES_MAX ((size_t)1 << 20)
 #define READ_BYTES 65536
+#define PROGRESS_BYTES ((uint64_t)16 << 20)
 /* Older ones are forgotten: what is newest says why it is slow now. */
 #define RECORDS_MAX 1000000
 #define LAST_PATH "/requests?last=1000"
@@ -139,8 +141,19 @@ static enum error take_lines(struct records *records, struct bytes *buffer)
 	return error;
 }
 
+/* On a terminal, for logs that take longer than a moment. */
+static void show_progress(FILE *file, uint64_t bytes)
+{
+	struct stat status;
+	if (bytes % PROGRESS_BYTES || !isatty(STDERR_FILENO) || fstat(fileno(file), &status) != 0 ||
+	    !S_ISREG(status.st_mode))
+		return;
+	fprintf(stderr, "\rreading: %.0f %%\033[K", 100.0 * (double)bytes / (double)max_ll(status.st_size, 1));
+}
+
 static enum error read_log(const char *path, struct records *records)
 {
+	uint64_t total = 0;
 	char *block = malloc(READ_BYTES);
 	struct bytes buffer = { 0 };
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
@@ -150,8 +163,12 @@ static enum error read_log(const char *path, struct records *records)
 		if (!len)
 			break;
 		bytes_append(&buffer, block, len);
+		total += len;
+		show_progress(file, total);
 		error = bytes_ok(&buffer) ? take_lines(records, &buffer) : ERROR_MEMORY;
 	}
+	if (total >= PROGRESS_BYTES && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
 	if (!error && ferror(file))
 		error = ERROR_IO;
 	if (!error)
