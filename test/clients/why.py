@@ -3,8 +3,9 @@ build with test hooks (PENSTOCK names it)."""
 import asyncio
 import json
 import os
-import subprocess
+import re
 import socket
+import subprocess
 
 from faulty import Faulty, answering
 from penstock import PROGRAM, Checks, Penstock, ask, chat
@@ -69,16 +70,30 @@ async def healthy():
     penstock.stop()
 
 
-async def queue():
-    penstock = Penstock(scripted(2, first_token="40ms", gap="10ms"))
+async def steady(sequences):
+    """What it says of steady load on so many places."""
+    penstock = Penstock(scripted(sequences, first_token="40ms", gap="10ms"))
 
     async def one(i):
         await asyncio.sleep(i * 0.045)
         await ask(penstock.port, chat("hi", stream=True))
     await asyncio.gather(*(one(i) for i in range(80)))
     route, _, _ = await asyncio.to_thread(why, penstock)
-    checks.check("two places under steady load: too few places", first(route) == "too_few_places", route["findings"])
     penstock.stop()
+    return route
+
+
+async def queue():
+    route = await steady(2)
+    checks.check("two places under steady load: too few places", first(route) == "too_few_places", route["findings"])
+    if first(route) != "too_few_places":
+        return
+    finding = route["findings"][0]
+    more = int(re.search(r"with (\d+) more place", finding["effect"]).group(1))
+    real = (await steady(2 + more))[finding["measure"]]["p95_ms"]
+    print(f"      p95 {finding['p95_before_ms']:.0f} ms; predicted with {more} more: {finding['p95_after_ms']:.0f} ms; real: {real:.0f} ms")
+    checks.check("... and what it predicts of more of them comes true, within a fifth of what there is to gain",
+                 abs(real - finding["p95_after_ms"]) < 0.2 * finding["p95_before_ms"], real)
 
 
 async def burst():
