@@ -7,6 +7,8 @@
 #include "gateway/check_main.h"
 #include "gateway/key_main.h"
 #include "gateway/serve_main.h"
+#include "top/top_main.h"
+#include "why/why_main.h"
 
 struct subcommand {
 	const char *name;
@@ -24,6 +26,8 @@ static int version_main(int count, char **arguments)
 
 static const struct subcommand subcommands[] = {
 	{ "serve", serve_main, "the gateway: routes, admission, engines" },
+	{ "why", why_main, "which stage holds the p95, since when, and what to change" },
+	{ "top", top_main, "a live view of a running gateway" },
 	{ "check", check_main, "check a config file" },
 	{ "key", key_main, "make API keys" },
 	{ "engine", engine_main, "run one engine worker by hand" },

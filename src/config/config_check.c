@@ -211,6 +211,21 @@ static void check_routes(const struct config *config, const struct config_node *
 	}
 }
 
+static void check_alerts(const struct config *config, const struct config_node *root, struct config_faults *faults)
+{
+	const struct config_node *alerts = config_tree_get(root, "alerts");
+	const struct config_node *webhook = config_tree_get(alerts, "webhook");
+	const struct config_node *key = config_tree_get(alerts, "webhook_key");
+	struct url url;
+	if (webhook != NULL && *config->alerts_webhook != '\0' && url_parse(span_of(config->alerts_webhook), &url) != OK)
+		config_fault(faults, webhook->place, webhook->path,
+		             "\"%s\" is not a URL: write http://host:port/path or https://host/path, without user, query or "
+		             "fragment",
+		             config->alerts_webhook);
+	if (key != NULL && config->alerts_webhook_key[strcspn(config->alerts_webhook_key, "\r\n")] != '\0')
+		config_fault(faults, key->place, key->path, "holds a line end");
+}
+
 void config_check(const struct config *config, const struct config_node *root, struct config_faults *faults)
 {
 	if (root == NULL || root->kind != CONFIG_NODE_MAPPING)
@@ -221,4 +236,5 @@ void config_check(const struct config *config, const struct config_node *root, s
 	check_keys(config, root, faults);
 	check_pools(config, root, faults);
 	check_routes(config, root, faults);
+	check_alerts(config, root, faults);
 }

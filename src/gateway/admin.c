@@ -83,15 +83,20 @@ static void set_replica_gauges(struct gateway *gateway)
 	}
 }
 
-static void serve_metrics(struct admin_exchange *admin)
+void admin_refresh_gauges(struct gateway *gateway)
 {
-	struct gateway *gateway = admin->gateway;
-	struct bytes body = { 0 };
 	set_pool_gauges(gateway);
 	set_replica_gauges(gateway);
 	promises_set_gauges(gateway->promises);
 	scale_set_gauges(gateway);
 	metric_set(gateway->main_shard, METRIC_log_lines_dropped, 0, 0, (int64_t)log_dropped());
+}
+
+static void serve_metrics(struct admin_exchange *admin)
+{
+	struct gateway *gateway = admin->gateway;
+	struct bytes body = { 0 };
+	admin_refresh_gauges(gateway);
 	metrics_write(gateway->metrics, &body);
 	respond(admin, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 	bytes_fini(&body);
@@ -182,13 +187,35 @@ static void serve_request(struct admin_exchange *admin, struct span id)
 	bytes_fini(&body);
 }
 
+static void serve_last_requests(struct admin_exchange *admin, struct span query)
+{
+	struct bytes body = { 0 };
+	if (gateway_write_last_requests(admin->gateway, query, &body))
+		respond(admin, 200, "application/x-ndjson", &body);
+	else
+		respond_error(admin, 400, "invalid_value",
+		              "Write /requests?last=N, N from 1 to 1,000; one request is /requests/ID.");
+	bytes_fini(&body);
+}
+
+static void serve_alerts(struct admin_exchange *admin, struct span query)
+{
+	struct bytes body = { 0 };
+	gateway_alerts_write(admin->gateway, query, &body);
+	respond(admin, 200, "application/json", &body);
+	bytes_fini(&body);
+}
+
 static void serve_index(struct admin_exchange *admin)
 {
 	struct bytes body = { 0 };
-	bytes_append_text(
-		&body, "penstock " PENSTOCK_VERSION
-			   "\n\n/healthz      alive\n/readyz       taking requests, with every replica's state\n"
-			   "/metrics      Prometheus\n/requests/ID  one request: stages, events, times (ID = x-request-id)\n");
+	bytes_append_text(&body,
+	                  "penstock " PENSTOCK_VERSION
+	                  "\n\n/healthz      alive\n/readyz       taking requests, with every replica's state\n"
+	                  "/metrics      Prometheus\n/requests/ID  one request: stages, events, times (ID = x-request-id)\n"
+	                  "/requests?last=N  the newest N finished ones, a line each\n/alerts       what fires, with its "
+	                  "reason and remedy (?all=1: "
+	                  "the others, too)\n");
 	respond(admin, 200, "text/plain; charset=utf-8", &body);
 	bytes_fini(&body);
 }
@@ -222,6 +249,10 @@ static void serve(struct admin_exchange *admin, const struct http_head *head)
 		serve_scale(admin);
 	else if (span_is(head->path, "/readyz"))
 		serve_readiness(admin);
+	else if (span_is(head->path, "/alerts"))
+		serve_alerts(admin, head->query);
+	else if (span_is(head->path, "/requests"))
+		serve_last_requests(admin, head->query);
 	else if (span_starts_with(head->path, prefix))
 		serve_request(admin, (struct span){ head->path.at + prefix.len, head->path.len - prefix.len });
 	else if (span_is(head->path, "/"))

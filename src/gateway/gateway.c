@@ -399,6 +399,8 @@ static enum error start(struct gateway *gateway, struct bytes *fault)
 	if (!error)
 		error = admin_new(gateway);
 	if (!error)
+		error = gateway_alerts_start(gateway, fault);
+	if (!error)
 		error = acceptor_open(gateway, fault);
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 	for (size_t i = 0; i < COUNT_OF(signals) && !error; i++)
@@ -431,6 +433,7 @@ static void stop(struct gateway *gateway)
 		}
 	}
 	acceptor_close(gateway, true);
+	gateway_alerts_stop(gateway);
 	for (unsigned i = 0; i < gateway->loop_count; i++)
 		free_loop(&gateway->loops[i]);
 	http_server_free(&gateway->admin_server);

@@ -13,6 +13,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/tls.h"
+#include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "observe/trace.h"
 #include "stages/affinity.h"
@@ -64,6 +65,7 @@ struct gateway {
 	bool draining;
 	int exit_status;
 	int record;
+	struct gateway_alerts *alerts; /* loop 0's */
 };
 
 /* acceptor.c: opens the listeners of both kinds. On error *fault holds a sentence. */
@@ -74,6 +76,22 @@ void acceptor_close(struct gateway *gateway, bool with_admin);
 enum error admin_new(struct gateway *gateway);
 /* Is every pool served by a ready replica, and are requests taken? */
 bool gateway_is_ready(struct gateway *gateway);
+
+/* Sets the gauges that are read from pools and replicas. Loop 0. */
+void admin_refresh_gauges(struct gateway *gateway);
+
+/* alerts.c: evaluates the alerts every ten seconds on loop 0 and hands what changes to the webhook. On error *fault holds a sentence. */
+enum error gateway_alerts_start(struct gateway *gateway, struct bytes *fault);
+void gateway_alerts_stop(struct gateway *gateway);
+/* Takes over what a new config says. */
+void gateway_alerts_reload(struct gateway *gateway, const struct alert_thresholds *thresholds);
+/* The page of GET /alerts?all=1. */
+void gateway_alerts_write(struct gateway *gateway, struct span query, struct bytes *out);
+/* The program's thresholds and over them those of the config's file. On error its faults, one line each, are appended. Blocks. */
+enum error gateway_load_thresholds(const struct config *config, struct alert_thresholds *out, struct bytes *faults);
+
+/* requests.c: GET /requests?last=N: the newest N finished records of all loops, one a line, the oldest first. False: the query is wrong. */
+bool gateway_write_last_requests(struct gateway *gateway, struct span query, struct bytes *out);
 
 /* greeting.c: prints what a user needs first. */
 void greeting_print(const struct gateway *gateway);

@@ -108,6 +108,7 @@ void reload(struct gateway *gateway)
 {
 	struct config *config = NULL;
 	struct tls_context *tls = NULL;
+	struct alert_thresholds thresholds;
 	struct bytes faults = { 0 };
 	const char *fixed = NULL;
 	enum error error = config_load(gateway->options->config_path, &config, &faults);
@@ -118,10 +119,13 @@ void reload(struct gateway *gateway)
 		             gateway->options->config_path, fixed);
 	else if (!error)
 		error = certificate_load(config, &tls, &faults);
+	if (!error && !fixed)
+		error = gateway_load_thresholds(config, &thresholds, &faults);
 	if (error || fixed) {
 		log_faults(&faults);
 		log_line(LOG_ERROR, "the config was not reloaded; the old one stays");
 		metric_add(gateway->main_shard, METRIC_config_reload_failures_total, 0, 0, 1);
+		tls_context_unref(&tls);
 		config_unref(&config);
 	} else {
 		config_unref(&gateway->config);
@@ -130,6 +134,7 @@ void reload(struct gateway *gateway)
 		tls_context_unref(&gateway->tls);
 		gateway->tls = tls;
 		hand_out(gateway);
+		gateway_alerts_reload(gateway, &thresholds);
 		log_set_level((enum log_level)config->log_level);
 		metric_add(gateway->main_shard, METRIC_config_reloads_total, 0, 0, 1);
 		log_line(LOG_INFO, "the config was reloaded");

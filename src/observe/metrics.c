@@ -41,6 +41,7 @@ static const int64_t bounds_ns[] = {
 	2500 * NS_PER_MS, 5 * NS_PER_S,   10 * NS_PER_S,  30 * NS_PER_S,   60 * NS_PER_S,   120 * NS_PER_S,
 };
 #define BUCKETS (COUNT_OF(bounds_ns) + 1)
+_Static_assert(BUCKETS == METRIC_BUCKETS, "what metrics.h says");
 
 struct metrics_shard {
 	const struct metrics *metrics;
@@ -171,6 +172,55 @@ int64_t metrics_sum(const struct metrics *metrics, enum metric metric, uint32_t 
 {
 	size_t cell = cell_of(metrics, metric, a, b);
 	return cell < metrics->cell_count ? sum_cell(metrics, cell) : 0;
+}
+
+void metrics_sum_buckets(const struct metrics *metrics, enum metric metric, uint32_t a, uint32_t b, int64_t *counts)
+{
+	size_t cell = cell_of(metrics, metric, a, b);
+	for (size_t i = 0; i < BUCKETS; i++)
+		counts[i] = cell < metrics->cell_count ? sum_cell(metrics, cell + i) : 0;
+}
+
+/* ---- what a row says of itself ---- */
+
+const int64_t *metric_bounds_ns(void)
+{
+	return bounds_ns;
+}
+
+const char *metric_name(enum metric metric)
+{
+	return rows[metric].name;
+}
+
+bool metric_is_histogram(enum metric metric)
+{
+	return rows[metric].kind == HISTOGRAM;
+}
+
+double metric_scale(enum metric metric)
+{
+	return rows[metric].scale;
+}
+
+enum metric_domain metric_label(enum metric metric, unsigned which)
+{
+	return rows[metric].labels[which];
+}
+
+const char *metric_domain_text(enum metric_domain domain)
+{
+	return label_texts[domain];
+}
+
+uint32_t metrics_domain_size(const struct metrics *metrics, enum metric_domain domain)
+{
+	return domain_size(metrics, domain);
+}
+
+const char *metrics_domain_value(const struct metrics *metrics, enum metric_domain domain, uint32_t index)
+{
+	return domain == DOMAIN_NONE ? "" : metrics->domains[domain].texts[index];
 }
 
 /* ---- exposition ---- */

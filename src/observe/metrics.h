@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_OBSERVE_METRICS_H
 #define PENSTOCK_OBSERVE_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -52,6 +53,29 @@ void metric_observe_ns(struct metrics_shard *shard, enum metric metric, uint32_t
 int64_t metric_get(const struct metrics_shard *shard, enum metric metric, uint32_t a, uint32_t b);
 /* The sum over shards of a counter or gauge. Any thread. */
 int64_t metrics_sum(const struct metrics *metrics, enum metric metric, uint32_t a, uint32_t b);
+
+/* The sums over shards of a histogram's buckets, each by itself (not cumulative), METRIC_BUCKETS of them; zeros for a value outside its
+ * domain. Any thread. */
+void metrics_sum_buckets(const struct metrics *metrics, enum metric metric, uint32_t a, uint32_t b, int64_t *counts);
+
+/* ---- what a row says of itself; static ---- */
+
+#define METRIC_BUCKETS 21
+/* Upper bounds of the buckets, ns; the last bucket has none: METRIC_BUCKETS - 1 of them. */
+const int64_t *metric_bounds_ns(void);
+/* Without "penstock_". */
+const char *metric_name(enum metric metric);
+bool metric_is_histogram(enum metric metric);
+/* What a stored integer is multiplied with. */
+double metric_scale(enum metric metric);
+/* which: 0 or 1. */
+enum metric_domain metric_label(enum metric metric, unsigned which);
+/* "route", "pool", ...; "" for DOMAIN_NONE. */
+const char *metric_domain_text(enum metric_domain domain);
+/* 1 for DOMAIN_NONE. */
+uint32_t metrics_domain_size(const struct metrics *metrics, enum metric_domain domain);
+/* Borrowed; "" for DOMAIN_NONE. */
+const char *metrics_domain_value(const struct metrics *metrics, enum metric_domain domain, uint32_t index);
 
 /* Prometheus text format 0.0.4. */
 void metrics_write(const struct metrics *metrics, struct bytes *out);

@@ -280,6 +280,16 @@ static void write_events(const struct record *record, struct bytes *out)
 		bytes_printf(out, ",\"events_dropped\":%u", record->event_count - kept);
 }
 
+/* The lock is held. */
+static void write_line(struct trace *trace, const struct record *record, struct bytes *out)
+{
+	write_begin(trace, record, out);
+	write_ms(out, "total_ms", record->total_ns);
+	bytes_append_span(out, bytes_span(&record->facts));
+	write_stages(trace, record, out);
+	bytes_append_byte(out, '}');
+}
+
 void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, const struct trace_facts *facts,
                struct bytes *log_line)
 {
@@ -289,11 +299,7 @@ void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, 
 		record->is_open = false;
 		record->total_ns = now_ns - record->begin_ns;
 		write_facts(facts, &record->facts);
-		write_begin(trace, record, log_line);
-		write_ms(log_line, "total_ms", record->total_ns);
-		bytes_append_span(log_line, bytes_span(&record->facts));
-		write_stages(trace, record, log_line);
-		bytes_append_byte(log_line, '}');
+		write_line(trace, record, log_line);
 	}
 	pthread_mutex_unlock(&trace->lock);
 }
@@ -321,4 +327,34 @@ bool trace_find(struct trace *trace, struct span id, struct bytes *out)
 	}
 	pthread_mutex_unlock(&trace->lock);
 	return found != NULL;
+}
+
+static bool is_finished(const struct record *record)
+{
+	return record->sequence && !record->is_open;
+}
+
+size_t trace_finished(struct trace *trace, int64_t *begins_ns, size_t most)
+{
+	size_t count = 0;
+	pthread_mutex_lock(&trace->lock);
+	for (uint32_t i = 0; i < trace->capacity && count < most; i++) {
+		if (is_finished(&trace->records[i]))
+			begins_ns[count++] = trace->records[i].wall_ns;
+	}
+	pthread_mutex_unlock(&trace->lock);
+	return count;
+}
+
+void trace_write_since(struct trace *trace, int64_t begin_ns, struct bytes *out)
+{
+	for (uint32_t i = 0; i < trace->capacity; i++) {
+		pthread_mutex_lock(&trace->lock);
+		const struct record *record = &trace->records[i];
+		if (is_finished(record) && record->wall_ns >= begin_ns) {
+			write_line(trace, record, out);
+			bytes_append_byte(out, '\n');
+		}
+		pthread_mutex_unlock(&trace->lock);
+	}
 }

@@ -82,5 +82,10 @@ void trace_end(struct trace *trace, struct trace_handle handle, int64_t now_ns, 
 int64_t trace_stage_ns(struct trace *trace, struct trace_handle handle, uint32_t stage);
 /* Appends the newest record of that id (cut as in trace_begin) as a JSON object; false when there is none. Any thread. */
 bool trace_find(struct trace *trace, struct span id, struct bytes *out);
+/* Writes the begin (wall time, ns) of every finished record, at most `most`; returns how many. Any thread. */
+size_t trace_finished(struct trace *trace, int64_t *begins_ns, size_t most);
+/* Appends the access log lines of the finished records that began at or after begin_ns (wall time), each with its line end, in no order. Any thread:
+ * the lock is held for one record at a time. */
+void trace_write_since(struct trace *trace, int64_t begin_ns, struct bytes *out);
 
 #endif

@@ -130,6 +130,9 @@ counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 
 counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
 counted 'Anthropic upstream, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/anthropic.py
 counted 'Anthropic upstream, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/anthropic.py
+counted 'why, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/why.py
+counted 'alerts and top, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/alerts.py
+counted 'alerts and top, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/alerts.py
 counted 'load, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/load.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 

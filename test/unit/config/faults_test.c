@@ -72,6 +72,14 @@ static const struct {
 	  "t:2:39: routes.a.promise: is in USD, but the price of the pool small is in EUR\n" },
 	{ "pools: {small: {engine: {model: m}, replicas: {min: 3, max: 2}}}\nroutes: {a: {tiers: [small]}}",
 	  "t:1:47: pools.small: replicas.max is below replicas.min\n" },
+	{ "alerts: {webhook: \"ftp://x\"}" REST, "t:1:19: alerts.webhook: \"ftp://x\" is not a URL: write "
+	                                         "http://host:port/path or https://host/path, without user, "
+	                                         "query or fragment\n" },
+	{ "alerts: {webhook: \"http://x/?a=b\"}" REST, "t:1:19: alerts.webhook: \"http://x/?a=b\" is not a URL: write "
+	                                               "http://host:port/path or https://host/path, without "
+	                                               "user, query or fragment\n" },
+	{ "alerts: {webhook: \"http://x\", webhook_key: \"a\\nb\"}" REST,
+	  "t:1:44: alerts.webhook_key: holds a line end\n" },
 	/* kinds of nodes */
 	{ "loops: [1]" REST, "t:1:8: loops: must be one value, not a list\n" },
 	{ "loops: {a: 1}" REST, "t:1:8: loops: must be one value, not a mapping\n" },

@@ -318,6 +318,37 @@ START_TEST(a_look_from_another_thread)
 }
 END_TEST
 
-UNIT_MAIN("observe/trace", an_open_record_and_a_closed_one, the_access_log_line_has_all_facts, the_ring_comes_round,
-          the_newest_of_an_id_is_found, more_events_than_fit_are_counted, long_ids_are_cut_and_still_found,
-          the_table_is_sound, a_look_from_another_thread)
+START_TEST(the_newest_finished_ones)
+{
+	struct trace *trace = new_trace(4);
+	struct bytes log = { 0 };
+	struct bytes lines = { 0 };
+	int64_t begins[8];
+	ck_assert_uint_eq(trace_finished(trace, begins, COUNT_OF(begins)), 0);
+	for (int i = 0; i < 6; i++) {
+		char id[8];
+		snprintf(id, sizeof(id), "r%d", i);
+		struct trace_handle handle = trace_begin(trace, span_of(id), 0, WALL_NS + i * NS_PER_S);
+		trace_stage(trace, handle, 1, 5 * NS_PER_MS);
+		bytes_clear(&log);
+		if (i != 4)
+			trace_end(trace, handle, 7 * NS_PER_MS, &no_facts, &log);
+	}
+	/* r2, r3 and r5: the ring holds four, and r4 is open. */
+	ck_assert_uint_eq(trace_finished(trace, begins, COUNT_OF(begins)), 3);
+	ck_assert_uint_eq(trace_finished(trace, begins, 2), 2);
+	trace_write_since(trace, WALL_NS + 3 * NS_PER_S, &lines);
+	ck_assert_ptr_nonnull(strstr(bytes_text(&lines), "\"r3\""));
+	ck_assert_ptr_nonnull(strstr(bytes_text(&lines), bytes_text(&log)));
+	ck_assert_ptr_null(strstr(bytes_text(&lines), "\"r2\""));
+	ck_assert_ptr_null(strstr(bytes_text(&lines), "\"r4\""));
+	ck_assert_int_eq(lines.data[lines.len - 1], '\n');
+	bytes_fini(&lines);
+	bytes_fini(&log);
+	trace_free(&trace);
+}
+END_TEST
+
+UNIT_MAIN("observe/trace", the_newest_finished_ones, an_open_record_and_a_closed_one, the_access_log_line_has_all_facts,
+          the_ring_comes_round, the_newest_of_an_id_is_found, more_events_than_fit_are_counted,
+          long_ids_are_cut_and_still_found, the_table_is_sound, a_look_from_another_thread)
