@@ -10,6 +10,7 @@
 #define OBSERVED_MIN 8      /* before that the guess is no measure of what is odd */
 #define USUAL_WEIGHT 0.05
 #define STEP_MAX_NS 3600e9
+#define LENGTH_MIN_NS 100e3
 /* The scale of each feature, so that one initial covariance suits all. */
 static const double scales_of[STEP_LANES][STEP_TERMS] = { { 1, 64, 64, 65536 }, { 1, 4, 4, 4096 } };
 /* A small model on one slow core; gone after a dozen steps. */
@@ -41,7 +42,8 @@ void step_model_terms(const struct step_model *model, double out[STEP_TERMS])
 	double off = fmin(left - wanted, out[STEP_FIXED]);
 	out[STEP_FIXED] -= off;
 	left -= off;
-	for (int i = 0; i < STEP_TERMS && left > wanted; i++)
+	/* Nothing may be left then, where they took off more than there was. */
+	for (int i = 0; i < STEP_TERMS && left > fmax(wanted, 0); i++)
 		out[i] *= fmax(wanted, 0) / left;
 }
 
@@ -121,8 +123,9 @@ void step_model_observe(struct step_model *model, const struct step_size *size, 
 		return;
 	for (int i = 0; i < STEP_TERMS; i++)
 		model->usual[i] += (model->observed ? USUAL_WEIGHT : 1) * (features[i] - model->usual[i]);
-	/* The noise of a step grows with its length. */
-	double noise = 0.01 * expected * expected;
+	/* The noise of a step grows with its length; there is always some, or rounding would decide. */
+	double length = fmax(expected, LENGTH_MIN_NS);
+	double noise = 0.01 * length * length;
 	double denominator = FORGETTING * noise;
 	double residual = took;
 	for (int i = 0; i < STEP_TERMS; i++) {

@@ -133,6 +133,21 @@ START_TEST(token_gaps)
 }
 END_TEST
 
-UNIT_MAIN("policy/opaque", learns_first_tokens_by_the_work, an_engine_without_a_queue_has_none_in_front,
-          follows_an_engine_that_becomes_slow, the_limit_finds_the_places, refusals_lower_it_at_once,
-          what_the_operator_knows_stays, token_gaps)
+START_TEST(an_upstream_that_answers_at_once_is_believed)
+{
+	struct opaque opaque;
+	opaque_init(&opaque, 0);
+	for (int i = 0; i < 200; i++) {
+		int64_t took_ns = i == 0 ? 1230 * NS_PER_US : (200 + i * 37 % 100) * NS_PER_US;
+		/* Its first estimate of the prompt was a token too long. */
+		opaque_first_token(&opaque, i == 0 ? 9 : 8, 0, 1, took_ns);
+		const struct predict_rates rates = opaque_rates(&opaque);
+		/* 50 ms is the guess; from the third answer on it is known better. */
+		ck_assert_int_le(predict_prefill_ns(&rates, 9, 0), i < 2 ? 60 * NS_PER_MS : 2 * NS_PER_MS);
+	}
+}
+END_TEST
+
+UNIT_MAIN("policy/opaque", an_upstream_that_answers_at_once_is_believed, learns_first_tokens_by_the_work,
+          an_engine_without_a_queue_has_none_in_front, follows_an_engine_that_becomes_slow, the_limit_finds_the_places,
+          refusals_lower_it_at_once, what_the_operator_knows_stays, token_gaps)
