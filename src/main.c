@@ -7,6 +7,7 @@
 #include "gateway/check_main.h"
 #include "gateway/key_main.h"
 #include "gateway/serve_main.h"
+#include "replay/replay_main.h"
 
 struct subcommand {
 	const char *name;
@@ -27,6 +28,7 @@ static const struct subcommand subcommands[] = {
 	{ "check", check_main, "check a config file" },
 	{ "key", key_main, "make API keys" },
 	{ "engine", engine_main, "run one engine worker by hand" },
+	{ "replay", replay_main, "open-loop load from a trace, and what became of it" },
 	{ "version", version_main, "print the version" },
 };
 

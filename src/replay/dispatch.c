@@ -1,0 +1,56 @@
+/* When requests leave: the schedule and the retries, against the clock. No cap on what is in flight: a guard that fails the run instead. */
+#include "base/clock.h"
+#include "base/macros.h"
+#include "replay/run_parts.h"
+
+/* A timer wakes some microseconds late: where the next send is a while off it is armed this much early, and the rest is spun away. */
+#define SPIN_NS (50 * NS_PER_US)
+/* Sends closer than this aren't spun for: the wake-up's own lateness is small against the millisecond that counts, and a core that never
+ * sleeps is the first to be put aside. */
+#define SPIN_GAP_NS (1 * NS_PER_MS)
+/* How soon to look again for a request that isn't built yet. */
+#define STARVED_NS (200 * NS_PER_US)
+
+static int64_t row_due_ns(const struct run *run)
+{
+	return run->next_row < run->workload->count && !run->is_stopping
+	           ? run->start_ns + run->workload->rows[run->next_row].at_ns
+	           : NS_NEVER;
+}
+
+static int64_t retry_due_ns(const struct run *run)
+{
+	const struct heap_node *node = heap_peek(&run->retries);
+	return node ? node->key : NS_NEVER;
+}
+
+void dispatch_pump(struct run *run)
+{
+	if (run->is_pumping)
+		return;
+	run->is_pumping = true;
+	int64_t now_ns = clock_now_ns();
+	bool is_starved = false;
+	while (!is_starved && row_due_ns(run) <= now_ns) {
+		is_starved = !exchange_begin(run, run->next_row);
+		run->next_row += !is_starved;
+		now_ns = clock_now_ns();
+	}
+	while (retry_due_ns(run) <= now_ns)
+		exchange_send(container_of(heap_pop(&run->retries), struct exchange, retry));
+	run->is_pumping = false;
+	const int64_t next_ns = min_ll(row_due_ns(run), retry_due_ns(run));
+	if (is_starved)
+		pacer_arm(run->pacer, now_ns + STARVED_NS);
+	else if (next_ns == NS_NEVER || next_ns - now_ns < SPIN_GAP_NS)
+		pacer_arm(run->pacer, next_ns);
+	else
+		pacer_arm(run->pacer, next_ns - SPIN_NS);
+	dispatch_check_end(run);
+}
+
+void dispatch_check_end(struct run *run)
+{
+	if (run->first == NULL && (run->is_stopping || run->next_row == run->workload->count))
+		loop_stop(run->loop);
+}

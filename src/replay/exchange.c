@@ -1,0 +1,400 @@
+/* One request, from its due time to its record: retrieval call, attempts, answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "base/random.h"
+#include "replay/run_parts.h"
+#include "replay/words.h"
+
+#define CONNECT_NS (20 * NS_PER_S)
+/* The waits of OpenAI's own clients (openai-python, _constants.py): half a second, doubled, up to eight seconds, less up to a quarter. */
+#define RETRY_NS_FIRST (NS_PER_S / 2)
+#define RETRY_NS_MAX (8 * NS_PER_S)
+#define RETRY_AFTER_NS_MAX (60 * NS_PER_S)
+
+static const struct http_call_events completion_events;
+
+static void go(struct exchange *exchange);
+
+static struct exchange *take_spare(struct run *run)
+{
+	struct exchange *exchange = run->spare;
+	if (exchange) {
+		run->spare = exchange->next;
+		return exchange;
+	}
+	return calloc(1, sizeof(*exchange));
+}
+
+static void link_running(struct run *run, struct exchange *exchange)
+{
+	exchange->next_running = NULL;
+	exchange->previous_running = run->last;
+	if (run->last)
+		run->last->next_running = exchange;
+	else
+		run->first = exchange;
+	run->last = exchange;
+}
+
+static void unlink_running(struct run *run, struct exchange *exchange)
+{
+	*(exchange->previous_running ? &exchange->previous_running->next_running : &run->first) = exchange->next_running;
+	*(exchange->next_running ? &exchange->next_running->previous_running : &run->last) = exchange->previous_running;
+}
+
+static int64_t since_start(const struct exchange *exchange, int64_t now_ns)
+{
+	return now_ns - exchange->run->start_ns;
+}
+
+/* ---- the end ---- */
+
+static void note_live(struct run *run, const struct replay_record *record)
+{
+	run->ended++;
+	run->second.ended++;
+	const enum outcome_kind kind = outcome_kind(record->outcome);
+	run->refused += kind == OUTCOME_KIND_REFUSAL;
+	run->failed += kind == OUTCOME_KIND_FAILURE;
+	run->second.failed += kind == OUTCOME_KIND_FAILURE;
+	if (record_is_eligible(record)) {
+		run->eligible++;
+		run->met += goal_is_met(&run->settings->goal, record);
+	}
+	if (record->prompt_tokens && record->outcome == OUTCOME_OK) {
+		run->usage_bytes += record->text_bytes;
+		run->usage_tokens += record->prompt_tokens;
+	}
+}
+
+static void finish(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns)
+{
+	struct run *run = exchange->run;
+	struct replay_record *record = exchange_record(exchange);
+	const struct answer *answer = &exchange->answer;
+	record->outcome = (uint8_t)outcome;
+	record->end_ns = since_start(exchange, now_ns);
+	record->is_ended = true;
+	record->prompt_tokens = answer->prompt_tokens;
+	record->output_tokens = answer->output_tokens ? answer->output_tokens : answer->content_events;
+	note_live(run, record);
+	body_fini(&exchange->body);
+	http_call_cancel(&exchange->retrieval);
+	unlink_running(run, exchange);
+	exchange->next = run->spare;
+	run->spare = exchange;
+	const uint64_t session = run->workload->rows[exchange->row].session;
+	struct exchange *waiting = run->sessions && session ? sessions_leave(run->sessions, session) : NULL;
+	if (waiting && !run->is_stopping) {
+		exchange_record(waiting)->eligible_ns = since_start(waiting, now_ns);
+		go(waiting);
+	}
+}
+
+/* After a pause a client would make; false: the attempt was the last one. */
+static bool retry_later(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns)
+{
+	struct run *run = exchange->run;
+	struct replay_record *record = exchange_record(exchange);
+	const bool may = outcome == OUTCOME_REFUSED || outcome == OUTCOME_SERVER_FAULT || outcome == OUTCOME_CONNECT ||
+	                 (outcome == OUTCOME_RESET && exchange->answer.first_token_ns < 0);
+	if (!may || record->retries >= run->settings->retries || run->is_stopping || !exchange->answer.may_retry)
+		return false;
+	struct random random;
+	random_seed(&random, run->settings->body.seed ^ (exchange->row * 31 + record->retries));
+	int64_t wait_ns = exchange->answer.retry_after_ns;
+	if (wait_ns < 0 || wait_ns > RETRY_AFTER_NS_MAX) {
+		wait_ns = min_ll(RETRY_NS_FIRST << min_ll(record->retries, 10), RETRY_NS_MAX);
+		wait_ns -= (int64_t)(random_unit(&random) * 0.25 * (double)wait_ns);
+	} else {
+		/* Never early, and not all in the same millisecond. */
+		wait_ns += (int64_t)(random_unit(&random) * 0.1 * (double)wait_ns);
+	}
+	record->retries++;
+	exchange->attempt_ns = -1;
+	exchange->retry.key = now_ns + wait_ns;
+	if (heap_push(&run->retries, &exchange->retry))
+		return false;
+	return true;
+}
+
+static enum replay_outcome outcome_of(struct exchange *exchange, enum error why, int64_t now_ns)
+{
+	struct answer *answer = &exchange->answer;
+	if (why == OK && answer_end(answer, now_ns))
+		return OUTCOME_OK;
+	if (answer->status == 429 || answer->status == 503)
+		return OUTCOME_REFUSED;
+	if (answer->status >= 500)
+		return OUTCOME_SERVER_FAULT;
+	if (answer->status >= 400)
+		return OUTCOME_CLIENT_FAULT;
+	if (answer->is_faulty)
+		return OUTCOME_EVENT_FAULT;
+	if (why == OK)
+		return answer->status == 200 ? OUTCOME_CUT : OUTCOME_PROTOCOL;
+	if (why == ERROR_SYNTAX || why == ERROR_LIMIT)
+		return OUTCOME_PROTOCOL;
+	if (answer->status == 0 &&
+	    (why == ERROR_REFUSED || why == ERROR_NOT_FOUND || why == ERROR_TIMEOUT || why == ERROR_TLS))
+		return OUTCOME_CONNECT;
+	return answer->status ? OUTCOME_CUT : OUTCOME_RESET;
+}
+
+/* An attempt is over. */
+static void on_end(void *owner, enum error why)
+{
+	struct exchange *exchange = owner;
+	struct run *run = exchange->run;
+	const int64_t now_ns = clock_now_ns();
+	exchange->call = NULL;
+	run->in_flight--;
+	const enum replay_outcome outcome = outcome_of(exchange, why, now_ns);
+	struct replay_record *record = exchange_record(exchange);
+	record->status = (uint16_t)exchange->answer.status;
+	record->retry_after_ns = exchange->answer.retry_after_ns;
+	if (outcome == OUTCOME_OK && record->first_token_ns < 0 && exchange->answer.first_token_ns >= 0)
+		record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
+	if (!retry_later(exchange, outcome, now_ns))
+		finish(exchange, outcome, now_ns);
+	dispatch_pump(run);
+}
+
+void exchange_abandon(struct exchange *exchange, enum replay_outcome outcome)
+{
+	struct run *run = exchange->run;
+	if (exchange->call) {
+		http_call_cancel(&exchange->call);
+		run->in_flight--;
+	}
+	heap_remove(&run->retries, &exchange->retry);
+	finish(exchange, outcome, clock_now_ns());
+}
+
+/* ---- the answer ---- */
+
+static uint8_t rung_number(struct run_result *result, struct span name)
+{
+	if (!name.len)
+		return 0;
+	if (name.len >= RUN_RUNG_BYTES)
+		name.len = RUN_RUNG_BYTES - 1;
+	for (uint32_t i = 1; i < result->rung_count; i++) {
+		if (span_is(name, result->rungs[i]))
+			return (uint8_t)i;
+	}
+	if (result->rung_count == RUN_RUNGS_MAX)
+		return RUN_RUNGS_MAX - 1;
+	memcpy(result->rungs[result->rung_count], name.at, name.len);
+	return (uint8_t)result->rung_count++;
+}
+
+static void on_head(void *owner, const struct http_head *head)
+{
+	struct exchange *exchange = owner;
+	struct replay_record *record = exchange_record(exchange);
+	record->first_byte_ns = since_start(exchange, clock_now_ns());
+	answer_head(&exchange->answer, head);
+	record->predicted_ns = exchange->answer.predicted_ns;
+	record->rung = rung_number(exchange->run->result, http_header_value(head, "x-penstock-rung"));
+}
+
+static void note_first_token(struct exchange *exchange, struct replay_record *record)
+{
+	struct run *run = exchange->run;
+	record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
+	const int64_t ttft_ns = record_ttft_ns(record);
+	run->recent[run->recent_count++ % RECENT_TTFTS] = (struct recent_ttft){ exchange->answer.first_token_ns, ttft_ns };
+	run->second.ttft_s += (double)ttft_ns / 1e9;
+	run->second_ttfts++;
+}
+
+static void on_body(void *owner, struct span data)
+{
+	struct exchange *exchange = owner;
+	struct run *run = exchange->run;
+	struct answer *answer = &exchange->answer;
+	struct replay_record *record = exchange_record(exchange);
+	answer_data(answer, data, clock_now_ns(), record->is_counted ? &run->result->gaps : NULL);
+	if (record->first_token_ns < 0 && answer->first_token_ns >= 0)
+		note_first_token(exchange, record);
+	const uint32_t leave = run->workload->rows[exchange->row].cancel_after;
+	if (leave && answer->content_events >= leave && !answer->is_done) {
+		exchange_abandon(exchange, OUTCOME_HUNG_UP);
+		dispatch_pump(run);
+	}
+}
+
+static const struct http_call_events completion_events = { .on_head = on_head, .on_body = on_body, .on_end = on_end };
+
+/* ---- the beginning ---- */
+
+void exchange_send(struct exchange *exchange)
+{
+	struct run *run = exchange->run;
+	struct replay_record *record = exchange_record(exchange);
+	if (run->in_flight >= run->in_flight_max) {
+		run_stop_early(
+			run, RUN_GUARD,
+			"%u requests were in flight, which is the guard's limit (--in-flight-max, or the limit of open files)",
+			run->in_flight);
+		return;
+	}
+	answer_begin(&exchange->answer);
+	exchange->attempt_ns = clock_now_ns();
+	if (record->sent_ns < 0)
+		record->sent_ns = since_start(exchange, exchange->attempt_ns);
+	const struct http_request request = { .head = body_head(&exchange->body),
+		                                  .body = { body_content(&exchange->body) },
+		                                  .body_pieces = 1,
+		                                  .connect_ns = CONNECT_NS };
+	run->in_flight++;
+	enum error error = http_call_start(run->pool, &request, &completion_events, exchange, &exchange->call);
+	if (!error)
+		return;
+	run->in_flight--;
+	exchange->call = NULL;
+	if (error == ERROR_LIMIT || error == ERROR_MEMORY)
+		run_stop_early(run, RUN_GUARD, "no further connection could be made: %s", error_text(error));
+	else if (!retry_later(exchange, OUTCOME_CONNECT, exchange->attempt_ns))
+		finish(exchange, OUTCOME_CONNECT, exchange->attempt_ns);
+}
+
+static void retrieval_on_head(void *owner, const struct http_head *head)
+{
+	((struct exchange *)owner)->retrieval_status = head->status;
+}
+
+static void retrieval_on_body(void *owner, struct span data)
+{
+	(void)owner;
+	(void)data;
+}
+
+static void retrieval_on_end(void *owner, enum error why)
+{
+	struct exchange *exchange = owner;
+	struct run *run = exchange->run;
+	struct replay_record *record = exchange_record(exchange);
+	const int64_t now_ns = clock_now_ns();
+	exchange->retrieval = NULL;
+	record->retrieval_ns = now_ns - exchange->retrieval_begin_ns;
+	if (run->settings->retrieval_is_beside)
+		return;
+	if (why || exchange->retrieval_status < 200 || exchange->retrieval_status > 299) {
+		finish(exchange, OUTCOME_RETRIEVAL, now_ns);
+	} else {
+		record->eligible_ns = since_start(exchange, now_ns);
+		exchange_send(exchange);
+	}
+	dispatch_pump(run);
+}
+
+static const struct http_call_events retrieval_events = { .on_head = retrieval_on_head,
+	                                                      .on_body = retrieval_on_body,
+	                                                      .on_end = retrieval_on_end };
+
+/* The question is a few words of the request's own; the number of passages is the trace's. */
+static enum error start_retrieval(struct exchange *exchange)
+{
+	struct run *run = exchange->run;
+	const struct url *url = &run->settings->retrieval;
+	const uint32_t passages = run->workload->rows[exchange->row].passages;
+	char query[48];
+	words_write(query, sizeof(query) - 1, run->settings->body.seed + exchange->row);
+	query[sizeof(query) - 1] = '\0';
+	struct bytes *out = &exchange->retrieval_head;
+	bytes_clear(out);
+	if (run->settings->retrieval_is_post) {
+		char json[128];
+		const int len = snprintf(json, sizeof(json), "{\"query\":\"%s\",\"n\":%u}", query, passages);
+		bytes_printf(out,
+		             "POST %s HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock-replay\r\ncontent-type: application/json\r\n"
+		             "content-length: %d\r\n\r\n%s",
+		             *url->path ? url->path : "/", url->authority, len, json);
+	} else {
+		for (char *at = query; *at; at++)
+			*at = *at == ' ' ? '+' : *at;
+		bytes_printf(out, "GET %s?q=%s&n=%u HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock-replay\r\n\r\n",
+		             *url->path ? url->path : "/", query, passages, url->authority);
+	}
+	const struct http_request request = { .head = bytes_span(out), .connect_ns = CONNECT_NS };
+	exchange->retrieval_begin_ns = clock_now_ns();
+	exchange->retrieval_status = 0;
+	return http_call_start(run->retrieval_pool, &request, &retrieval_events, exchange, &exchange->retrieval);
+}
+
+/* Nothing holds it back any more: its retrieval call, then or beside it the request itself. */
+static void go(struct exchange *exchange)
+{
+	struct run *run = exchange->run;
+	const bool is_before = !run->settings->retrieval_is_beside;
+	if (run->retrieval_pool && run->workload->rows[exchange->row].passages) {
+		const bool has_failed = start_retrieval(exchange) != OK;
+		if (has_failed && is_before)
+			finish(exchange, OUTCOME_RETRIEVAL, clock_now_ns());
+		if (is_before)
+			return;
+	}
+	exchange_send(exchange);
+}
+
+bool exchange_begin(struct run *run, size_t row)
+{
+	struct body body;
+	if (!builder_take(run->builder, &body)) {
+		if (builder_failed(run->builder))
+			run_stop_early(run, RUN_BROKEN, "memory ran out while requests were built");
+		return false;
+	}
+	struct exchange *exchange = take_spare(run);
+	if (!exchange) {
+		body_fini(&body);
+		run_stop_early(run, RUN_BROKEN, "memory ran out");
+		return true;
+	}
+	const struct workload_row *entry = &run->workload->rows[row];
+	exchange->run = run;
+	exchange->row = row;
+	exchange->body = body;
+	exchange->attempt_ns = -1;
+	exchange->retry.place = 0;
+	link_running(run, exchange);
+	run->result->sent++;
+	run->result->records[row] = (struct replay_record){ .intended_ns = entry->at_ns,
+		                                                .eligible_ns = entry->at_ns,
+		                                                .sent_ns = -1,
+		                                                .first_byte_ns = -1,
+		                                                .first_token_ns = -1,
+		                                                .end_ns = -1,
+		                                                .retry_after_ns = -1,
+		                                                .predicted_ns = -1,
+		                                                .retrieval_ns = -1,
+		                                                .prompt_asked = entry->prompt_tokens,
+		                                                .output_asked = entry->output_tokens,
+		                                                .text_bytes = (uint32_t)body.text_len,
+		                                                .tenant = entry->tenant,
+		                                                .class = entry->class,
+		                                                .is_counted = row >= run->gate };
+	answer_begin(&exchange->answer);
+	if (run->sessions && entry->session && !sessions_enter(run->sessions, entry->session, exchange))
+		return true;
+	go(exchange);
+	return true;
+}
+
+void exchange_free_all(struct run *run)
+{
+	while (run->spare) {
+		struct exchange *exchange = run->spare;
+		run->spare = exchange->next;
+		answer_fini(&exchange->answer);
+		bytes_fini(&exchange->retrieval_head);
+		body_fini(&exchange->body);
+		free(exchange);
+	}
+}
