@@ -8,6 +8,8 @@
 /* Sends closer than this aren't spun for: the wake-up's own lateness is small against the millisecond that counts, and a core that never
  * sleeps is the first to be put aside. */
 #define SPIN_GAP_NS (1 * NS_PER_MS)
+/* Where sends are closer than this, those of one interval leave together: a twentieth of the millisecond that counts. */
+#define QUANTUM_NS (50 * NS_PER_US)
 /* How soon to look again for a request that isn't built yet. */
 #define STARVED_NS (200 * NS_PER_US)
 
@@ -24,14 +26,15 @@ static int64_t retry_due_ns(const struct run *run)
 	return node ? node->key : NS_NEVER;
 }
 
-void dispatch_pump(struct run *run)
+void dispatch_pump(struct run *run, unsigned most)
 {
 	if (run->is_pumping)
 		return;
 	run->is_pumping = true;
 	int64_t now_ns = clock_now_ns();
 	bool is_starved = false;
-	while (!is_starved && row_due_ns(run) <= now_ns) {
+	/* Bounded: behind its time it must still take answers, which free the connections that the next ones go on. */
+	for (; most && !is_starved && row_due_ns(run) <= now_ns; most--) {
 		is_starved = !exchange_begin(run, run->next_row);
 		run->next_row += !is_starved;
 		now_ns = clock_now_ns();
@@ -39,18 +42,29 @@ void dispatch_pump(struct run *run)
 	while (retry_due_ns(run) <= now_ns)
 		exchange_send(container_of(heap_pop(&run->retries), struct exchange, retry));
 	run->is_pumping = false;
-	const int64_t next_ns = min_ll(row_due_ns(run), retry_due_ns(run));
-	if (is_starved)
-		pacer_arm(run->pacer, now_ns + STARVED_NS);
-	else if (next_ns == NS_NEVER || next_ns - now_ns < SPIN_GAP_NS)
-		pacer_arm(run->pacer, next_ns);
-	else
-		pacer_arm(run->pacer, next_ns - SPIN_NS);
-	dispatch_check_end(run);
+	run->is_starved = is_starved;
 }
 
-void dispatch_check_end(struct run *run)
+static void check_end(struct run *run)
 {
 	if (run->first == NULL && (run->is_stopping || run->next_row == run->workload->count))
 		loop_stop(run->loop);
+}
+
+/* Once a turn and not once a send: setting the timer costs as much as a small write. */
+void dispatch_end_turn(void *argument)
+{
+	struct run *run = argument;
+	dispatch_pump(run, PUMP_TURN);
+	check_end(run);
+	const int64_t now_ns = clock_now_ns();
+	const int64_t next_ns = min_ll(row_due_ns(run), retry_due_ns(run));
+	if (run->is_starved)
+		pacer_arm(run->pacer, now_ns + STARVED_NS);
+	else if (next_ns == NS_NEVER || next_ns <= now_ns)
+		pacer_arm(run->pacer, next_ns);
+	else if (next_ns - now_ns < SPIN_GAP_NS)
+		pacer_arm(run->pacer, max_ll(next_ns, now_ns + QUANTUM_NS));
+	else
+		pacer_arm(run->pacer, next_ns - SPIN_NS);
 }

@@ -161,7 +161,7 @@ static void on_end(void *owner, enum error why)
 		record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
 	if (!retry_later(exchange, outcome, now_ns))
 		finish(exchange, outcome, now_ns);
-	dispatch_pump(run);
+	dispatch_pump(run, PUMP_ANSWER);
 }
 
 void exchange_abandon(struct exchange *exchange, enum replay_outcome outcome)
@@ -225,7 +225,7 @@ static void on_body(void *owner, struct span data)
 	const uint32_t leave = run->workload->rows[exchange->row].cancel_after;
 	if (leave && answer->content_events >= leave && !answer->is_done) {
 		exchange_abandon(exchange, OUTCOME_HUNG_UP);
-		dispatch_pump(run);
+		dispatch_pump(run, PUMP_ANSWER);
 	}
 }
 
@@ -291,7 +291,7 @@ static void retrieval_on_end(void *owner, enum error why)
 		record->eligible_ns = since_start(exchange, now_ns);
 		exchange_send(exchange);
 	}
-	dispatch_pump(run);
+	dispatch_pump(run, PUMP_ANSWER);
 }
 
 static const struct http_call_events retrieval_events = { .on_head = retrieval_on_head,

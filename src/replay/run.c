@@ -119,7 +119,6 @@ static void end_overdue(struct run *run, int64_t now_ns)
 			exchange_abandon(exchange, OUTCOME_TIMEOUT);
 		exchange = next;
 	}
-	dispatch_pump(run);
 }
 
 /* The warm-up is nearly over: what it taught of the bytes of a token goes into the rest, which must still be built. */
@@ -162,7 +161,7 @@ static void on_due(void *owner)
 			while (clock_now_ns() < due_ns)
 				;
 	}
-	dispatch_pump(run);
+	dispatch_pump(run, PUMP_TURN);
 }
 
 static void on_signal(void *owner, int signal_number)
@@ -231,7 +230,7 @@ static void send_all(struct run *run)
 	timer_start_at(&run->tick, run->start_ns + TICK_NS);
 	if (run->scrape)
 		scrape_ask(run->scrape);
-	dispatch_pump(run);
+	loop_on_turn_end(run->loop, dispatch_end_turn, run);
 	loop_run(run->loop);
 	timer_stop(&run->tick);
 	run->result->elapsed_ns = clock_now_ns() - run->start_ns;

@@ -45,6 +45,7 @@ struct run {
 	uint64_t in_flight_max;
 	bool is_stopping;
 	bool is_pumping;
+	bool is_starved; /* a request is due that isn't built yet */
 	bool gate_is_open;
 	/* live figures */
 	uint64_t ended;
@@ -89,10 +90,12 @@ static inline struct replay_record *exchange_record(const struct exchange *excha
 
 /* Ends the run: what runs is cancelled, nothing more is sent. */
 void run_stop_early(struct run *run, enum run_stop stop, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Sends what is due by now and arms the pacer for what is next. */
-void dispatch_pump(struct run *run);
-/* An attempt is over and nothing more of it is due: ends the run with the last one. */
-void dispatch_check_end(struct run *run);
+/* Sends what is due by now, at most so many new ones. */
+#define PUMP_TURN 32
+#define PUMP_ANSWER 2 /* from inside an answer's callback: the turn's other answers wait */
+void dispatch_pump(struct run *run, unsigned most);
+/* At the end of a turn: sends what is due, arms the pacer for what is next, ends the run after the last. */
+void dispatch_end_turn(void *run);
 /* Takes the row's request from the builder and starts it; false: it isn't built yet. */
 bool exchange_begin(struct run *run, size_t row);
 /* Sends an attempt now. */
