@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 
+#define DURATION_NS_MAX (10 * 366 * 86400e9)
 #define SECONDS_MAX (100.0 * 366 * 86400)
 
 enum error quantity_number(struct span text, double *out)
@@ -30,30 +31,48 @@ enum error quantity_number(struct span text, double *out)
 	return isfinite(value) ? OK : ERROR_RANGE;
 }
 
-enum error quantity_duration(struct span text, int64_t *out_ns)
+/* A number and its unit at the start of *text, which moves on. */
+static enum error take_part(struct span *text, double *out_ns)
 {
+	/* The longest suffix first: "ms" isn't minutes. */
 	static const struct {
 		const char *suffix;
 		double factor;
 	} units[] = { { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 } };
 	size_t digits = 0;
-	while (digits < text.len && strchr("0123456789.", text.at[digits]) && text.at[digits])
+	while (digits < text->len && ((text->at[digits] >= '0' && text->at[digits] <= '9') || text->at[digits] == '.'))
 		digits++;
-	const struct span suffix = { text.at + digits, text.len - digits };
 	double value;
-	enum error error = quantity_number((struct span){ text.at, digits }, &value);
-	if (error)
-		return error;
-	for (size_t i = 0; i < COUNT_OF(units); i++) {
-		if (!span_is(suffix, units[i].suffix))
+	enum error error = quantity_number((struct span){ text->at, digits }, &value);
+	const struct span rest = { text->at + digits, text->len - digits };
+	for (size_t i = 0; i < COUNT_OF(units) && !error; i++) {
+		const struct span suffix = span_of(units[i].suffix);
+		if (!span_starts_with(rest, suffix))
 			continue;
-		if (value * units[i].factor > 10 * 366 * 86400e9)
-			return ERROR_RANGE;
-		*out_ns = llround(value * units[i].factor);
-		return OK;
+		*out_ns = value * units[i].factor;
+		*text = (struct span){ rest.at + suffix.len, rest.len - suffix.len };
+		return *out_ns > DURATION_NS_MAX ? ERROR_RANGE : OK;
 	}
+	return error ? error : ERROR_SYNTAX;
+}
+
+enum error quantity_duration(struct span text, int64_t *out_ns)
+{
+	double total_ns = 0;
+	enum error error = text.len ? OK : ERROR_SYNTAX;
 	*out_ns = 0;
-	return suffix.len == 0 && value == 0 ? OK : ERROR_SYNTAX;
+	if (span_is(text, "0"))
+		return OK;
+	while (text.len && !error) {
+		double part_ns;
+		error = take_part(&text, &part_ns);
+		total_ns += error ? 0 : part_ns;
+	}
+	if (!error && total_ns > DURATION_NS_MAX)
+		error = ERROR_RANGE;
+	if (!error)
+		*out_ns = llround(total_ns);
+	return error;
 }
 
 enum error quantity_seconds(struct span text, int64_t *out_ns)

@@ -10,7 +10,7 @@
 
 /* A finite decimal number, the whole span. ERROR_SYNTAX, ERROR_RANGE. */
 enum error quantity_number(struct span text, double *out);
-/* 90s, 1.5m, 200ms, 50us, 2h; at least 0, up to 10 years. ERROR_SYNTAX (also without a unit, but for a plain 0), ERROR_RANGE. */
+/* 90s, 1.5m, 200ms, 50us, 2h30m; at least 0, up to 10 years. ERROR_SYNTAX (also without a unit, but for a plain 0), ERROR_RANGE. */
 enum error quantity_duration(struct span text, int64_t *out_ns);
 /* Seconds as a decimal number, to ns. ERROR_SYNTAX, ERROR_RANGE (beyond 100 years either way). */
 enum error quantity_seconds(struct span text, int64_t *out_ns);

@@ -291,6 +291,7 @@ enum error servegen_read(struct lines *lines, const struct reader_settings *sett
 	if (!error)
 		error = read_rates(lines, &generator, fault);
 	workload->is_scaled = true;
+	workload->was_unsorted = false; /* drawn client by client */
 	if (!error)
 		workload_note(workload, "arrivals were drawn from the clients' recorded rates and fitted gaps (seed %llu)",
 		              (unsigned long long)settings->seed);

@@ -86,6 +86,7 @@ static void write_workload(const struct replay_inputs *inputs, struct bytes *out
 	write_text(out, "name", inputs->trace);
 	write_text(out, "format", workload->format);
 	write_count(out, "rows_read", workload->read_rows);
+	write_count(out, "copied", workload->copied);
 	write_count(out, "to_send", workload->count);
 	write_count(out, "raised", workload->raised);
 	write_flag(out, "was_unsorted", workload->was_unsorted);

@@ -56,7 +56,10 @@ static void write_load(const struct replay_inputs *inputs, const struct replay_s
 	const struct run_result *result = inputs->result;
 	bytes_printf(out, "\nLoad: %s (%s) to %s, model %s, speed %g, scale %g\n", inputs->trace, workload->format,
 	             inputs->target, inputs->settings->body.model, inputs->speed, inputs->scale);
-	bytes_printf(out, "  rows read %llu = %zu to send", (unsigned long long)workload->read_rows, workload->count);
+	bytes_printf(out, "  rows read %llu", (unsigned long long)workload->read_rows);
+	if (workload->copied)
+		bytes_printf(out, " + %llu copies", (unsigned long long)workload->copied);
+	bytes_printf(out, " = %zu to send", workload->count);
 	for (size_t i = 0; i < DROP_COUNT; i++) {
 		if (workload->dropped[i])
 			bytes_printf(out, " + %llu dropped (%s)", (unsigned long long)workload->dropped[i], drop_text(i));

@@ -138,7 +138,7 @@ static enum error add_copies(struct workload *workload, const struct workload_ro
 			error = copy_pieces(workload, &rows[i], copy, shared, shared_count);
 			if (!error)
 				error = workload_add(workload, row);
-			workload->read_rows++;
+			workload->copied++;
 		}
 	}
 	return error;
@@ -147,6 +147,7 @@ static enum error add_copies(struct workload *workload, const struct workload_ro
 static enum error multiply(struct workload *workload, const struct shape_settings *settings)
 {
 	const size_t count = workload->count;
+	const bool was_unsorted = workload->was_unsorted;
 	struct workload_row *rows = calloc(count + 1, sizeof(*rows));
 	size_t shared_count = 0;
 	uint64_t *shared = find_shared(workload, &shared_count);
@@ -158,6 +159,7 @@ static enum error multiply(struct workload *workload, const struct shape_setting
 	free(rows);
 	free(shared);
 	workload_sort(workload);
+	workload->was_unsorted = was_unsorted;
 	return error;
 }
 

@@ -215,5 +215,6 @@ enum error synthetic_make(struct span text, uint64_t seed, struct workload *work
 	}
 	error = draw(&spec, seed, workload);
 	workload_sort(workload);
+	workload->was_unsorted = false;
 	return error;
 }

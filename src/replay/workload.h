@@ -54,6 +54,7 @@ struct workload {
 	char **labels;       /* owned; label 0 is "" */
 	uint32_t label_count;
 	uint64_t read_rows;
+	uint64_t copied; /* rows that --scale added: read + copied = to send + dropped */
 	uint64_t dropped[DROP_COUNT];
 	uint64_t raised;    /* rows with one side of zero tokens: asked with one */
 	bool was_unsorted;  /* the file's rows were out of order */
