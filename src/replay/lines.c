@@ -81,10 +81,12 @@ static bool fill(struct lines *lines)
 	if (lines->status || !lines->file)
 		return false;
 	int got = gzread(lines->file, lines->held.data + lines->held.len, PART_BYTES);
-	if (got < 0) {
+	if (got <= 0) {
+		/* Z_BUF_ERROR at the end: the file is cut, and what was read is not all. */
 		int code;
 		gzerror(lines->file, &code);
-		lines->status = code == Z_ERRNO ? ERROR_IO : ERROR_SYNTAX;
+		if (code != Z_OK && code != Z_STREAM_END)
+			lines->status = code == Z_ERRNO ? ERROR_IO : ERROR_SYNTAX;
 	}
 	if (got <= 0)
 		return false;

@@ -78,7 +78,7 @@ static enum error read_option(int count, char **arguments, int *at, struct repla
 	}
 	const char *text = has_value ? value.at : NULL;
 	if (!text && option->kind != OPTION_FLAG) {
-		if (*at + 1 >= count) {
+		if (*at + 1 >= count || strncmp(arguments[*at + 1], "--", 2) == 0) {
 			bytes_printf(fault, "--%s needs %s behind it", option->name, how_to_write(option->kind));
 			return ERROR_SYNTAX;
 		}

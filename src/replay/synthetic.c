@@ -179,9 +179,11 @@ static enum error draw(const struct spec *spec, uint64_t seed, struct workload *
 		const double rate = rate_at(spec, begin_ns);
 		const int64_t slice_ns = min_ll(SLICE_NS, spec->duration_ns - begin_ns);
 		const double end = done + rate * (double)slice_ns / 1e9;
-		while (next < end && !error) {
-			error = add_request(spec, begin_ns + (int64_t)((next - done) / rate * 1e9), number++, &random, workload);
-			next += arrivals_gap(&random, (enum arrivals_kind)spec->arrivals, gamma);
+		for (; next < end && !error; next += arrivals_gap(&random, (enum arrivals_kind)spec->arrivals, gamma)) {
+			const int64_t at_ns = begin_ns + llround((next - done) / rate * 1e9);
+			/* Rounding can put the last one just before the end, where it isn't. */
+			if (at_ns < spec->duration_ns)
+				error = add_request(spec, at_ns, number++, &random, workload);
 		}
 		done = end;
 	}
