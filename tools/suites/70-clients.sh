@@ -128,6 +128,7 @@ counted 'TLS, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 
 counted 'TLS, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/tls.py
 counted 'Anthropic upstream, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/anthropic.py
 counted 'Anthropic upstream, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/anthropic.py
+counted 'replay, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/replay.py
 counted 'load, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/load.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 
