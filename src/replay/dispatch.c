@@ -40,7 +40,7 @@ void dispatch_pump(struct run *run, unsigned most)
 		now_ns = clock_now_ns();
 	}
 	while (retry_due_ns(run) <= now_ns)
-		exchange_send(container_of(heap_pop(&run->retries), struct exchange, retry));
+		exchange_resume(container_of(heap_pop(&run->retries), struct exchange, retry));
 	run->is_pumping = false;
 	run->is_starved = is_starved;
 }
@@ -67,4 +67,14 @@ void dispatch_end_turn(void *argument)
 		pacer_arm(run->pacer, max_ll(next_ns, now_ns + QUANTUM_NS));
 	else
 		pacer_arm(run->pacer, next_ns - SPIN_NS);
+}
+
+void dispatch_due(void *argument)
+{
+	struct run *run = argument;
+	const int64_t due_ns = row_due_ns(run);
+	if (due_ns != NS_NEVER && due_ns - clock_now_ns() <= SPIN_NS)
+		while (clock_now_ns() < due_ns)
+			;
+	dispatch_pump(run, PUMP_TURN);
 }

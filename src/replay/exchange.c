@@ -17,8 +17,6 @@
 
 static const struct http_call_events completion_events;
 
-static void go(struct exchange *exchange);
-
 static struct exchange *take_spare(struct run *run)
 {
 	struct exchange *exchange = run->spare;
@@ -71,6 +69,29 @@ static void note_live(struct run *run, const struct replay_record *record)
 	}
 }
 
+/* Holds it back until so long after its intended time. */
+static void hold(struct exchange *exchange, int64_t slip_ns)
+{
+	struct run *run = exchange->run;
+	exchange->retry.key = run->start_ns + exchange_record(exchange)->intended_ns + slip_ns;
+	if (heap_push(&run->retries, &exchange->retry))
+		run_stop_early(run, RUN_BROKEN, "memory ran out");
+}
+
+/* The session's next one goes, but not sooner after this one than it did in the trace. */
+static void leave_session(struct run *run, const struct exchange *exchange, int64_t now_ns)
+{
+	const struct replay_record *record = exchange_record(exchange);
+	const uint64_t session = run->workload->rows[exchange->row].session;
+	if (!run->sessions || !session)
+		return;
+	const int64_t slip_ns = record->sent_ns < 0 ? 0 : record->sent_ns - record->intended_ns;
+	struct exchange *waiting = sessions_leave(run->sessions, session, slip_ns);
+	if (!waiting || run->is_stopping)
+		return;
+	hold(waiting, max_ll(slip_ns, since_start(waiting, now_ns) - exchange_record(waiting)->intended_ns));
+}
+
 static void finish(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns)
 {
 	struct run *run = exchange->run;
@@ -87,12 +108,7 @@ static void finish(struct exchange *exchange, enum replay_outcome outcome, int64
 	unlink_running(run, exchange);
 	exchange->next = run->spare;
 	run->spare = exchange;
-	const uint64_t session = run->workload->rows[exchange->row].session;
-	struct exchange *waiting = run->sessions && session ? sessions_leave(run->sessions, session) : NULL;
-	if (waiting && !run->is_stopping) {
-		exchange_record(waiting)->eligible_ns = since_start(waiting, now_ns);
-		go(waiting);
-	}
+	leave_session(run, exchange, now_ns);
 }
 
 /* After a pause a client would make; false: the attempt was the last one. */
@@ -233,7 +249,7 @@ static const struct http_call_events completion_events = { .on_head = on_head, .
 
 /* ---- the beginning ---- */
 
-void exchange_send(struct exchange *exchange)
+static void exchange_send(struct exchange *exchange)
 {
 	struct run *run = exchange->run;
 	struct replay_record *record = exchange_record(exchange);
@@ -343,6 +359,17 @@ static void go(struct exchange *exchange)
 	exchange_send(exchange);
 }
 
+void exchange_resume(struct exchange *exchange)
+{
+	struct replay_record *record = exchange_record(exchange);
+	if (record->sent_ns >= 0) {
+		exchange_send(exchange);
+		return;
+	}
+	record->eligible_ns = since_start(exchange, exchange->retry.key);
+	go(exchange);
+}
+
 bool exchange_begin(struct run *run, size_t row)
 {
 	struct body body;
@@ -381,9 +408,13 @@ bool exchange_begin(struct run *run, size_t row)
 		                                                .class = entry->class,
 		                                                .is_counted = row >= run->gate };
 	answer_begin(&exchange->answer);
-	if (run->sessions && entry->session && !sessions_enter(run->sessions, entry->session, exchange))
+	int64_t slip_ns = 0;
+	if (run->sessions && entry->session && !sessions_enter(run->sessions, entry->session, exchange, &slip_ns))
 		return true;
-	go(exchange);
+	if (run->start_ns + entry->at_ns + slip_ns > clock_now_ns())
+		hold(exchange, slip_ns);
+	else
+		go(exchange);
 	return true;
 }
 

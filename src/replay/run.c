@@ -115,8 +115,11 @@ static void end_overdue(struct run *run, int64_t now_ns)
 {
 	for (struct exchange *exchange = run->first; exchange && !run->is_stopping;) {
 		struct exchange *next = exchange->next_running;
-		if (exchange->call && now_ns - exchange->attempt_ns > run->settings->timeout_ns)
+		const int64_t timeout_ns = run->settings->timeout_ns;
+		if (exchange->call && now_ns - exchange->attempt_ns > timeout_ns)
 			exchange_abandon(exchange, OUTCOME_TIMEOUT);
+		else if (!exchange->call && exchange->retrieval && now_ns - exchange->retrieval_begin_ns > timeout_ns)
+			exchange_abandon(exchange, OUTCOME_RETRIEVAL);
 		exchange = next;
 	}
 }
@@ -150,20 +153,6 @@ static void on_tick(struct timer *tick)
 		end_overdue(run, now_ns);
 }
 
-static void on_due(void *owner)
-{
-	struct run *run = owner;
-	/* Armed early: the last microseconds are spun away, so that the kernel's lateness isn't ours. */
-	const size_t row = run->next_row;
-	if (row < run->workload->count && !run->is_stopping) {
-		const int64_t due_ns = run->start_ns + run->workload->rows[row].at_ns;
-		if (due_ns - clock_now_ns() < 2 * TICK_NS / 1000)
-			while (clock_now_ns() < due_ns)
-				;
-	}
-	dispatch_pump(run, PUMP_TURN);
-}
-
 static void on_signal(void *owner, int signal_number)
 {
 	(void)signal_number;
@@ -185,7 +174,7 @@ static enum error open_run(struct run *run, struct bytes *fault)
 	const struct run_settings *settings = run->settings;
 	enum error error = loop_new(&run->loop);
 	if (!error)
-		error = pacer_new(run->loop, on_due, run, &run->pacer);
+		error = pacer_new(run->loop, dispatch_due, run, &run->pacer);
 	if (!error)
 		error = run_pool_new(run, settings->body.url, &run->pool, fault);
 	if (!error && settings->has_retrieval)

@@ -80,7 +80,6 @@ struct exchange {
 	struct heap_node retry;
 	int64_t attempt_ns; /* when this attempt was sent; -1 = it waits */
 	struct answer answer;
-	bool is_first_attempt;
 };
 
 static inline struct replay_record *exchange_record(const struct exchange *exchange)
@@ -96,21 +95,23 @@ void run_stop_early(struct run *run, enum run_stop stop, const char *format, ...
 void dispatch_pump(struct run *run, unsigned most);
 /* At the end of a turn: sends what is due, arms the pacer for what is next, ends the run after the last. */
 void dispatch_end_turn(void *run);
+/* The pacer's wake-up: it comes early, and the last microseconds are spun away, so that the kernel's lateness isn't ours. */
+void dispatch_due(void *run);
 /* Takes the row's request from the builder and starts it; false: it isn't built yet. */
 bool exchange_begin(struct run *run, size_t row);
-/* Sends an attempt now. */
-void exchange_send(struct exchange *exchange);
+/* Its wait is over: the next attempt, or the first one of what its session held back. */
+void exchange_resume(struct exchange *exchange);
 /* Ends it from outside: hangs up. */
 void exchange_abandon(struct exchange *exchange, enum replay_outcome outcome);
 void exchange_free_all(struct run *run);
 
-/* Sessions that wait for their answers (--sessions closed). */
+/* Sessions that wait for their answers (--sessions closed), and then keep the recorded gap between two sends at least. */
 enum error sessions_new(const struct workload *workload, struct sessions **out);
 void sessions_free(struct sessions **sessions);
-/* False: its session is busy, and the exchange waits until sessions_leave hands it out. */
-bool sessions_enter(struct sessions *sessions, uint64_t session, struct exchange *exchange);
-/* The exchange of this session that may go now, or NULL. */
-struct exchange *sessions_leave(struct sessions *sessions, uint64_t session);
+/* False: its session is busy, and the exchange waits until sessions_leave hands it out. Else *slip_ns: so much later than intended it may go. */
+bool sessions_enter(struct sessions *sessions, uint64_t session, struct exchange *exchange, int64_t *slip_ns);
+/* An exchange of this session has ended, which was sent so long after its intended time: hands out the next that waits, or NULL. */
+struct exchange *sessions_leave(struct sessions *sessions, uint64_t session, int64_t slip_ns);
 
 /* Polls the gateway's /metrics. */
 enum error scrape_new(struct run *run, struct scrape **out);

@@ -6,6 +6,7 @@
 struct slot {
 	uint64_t session; /* 0 = free */
 	bool is_busy;
+	int64_t slip_ns;        /* of the last one that was sent */
 	struct exchange *first; /* waiting */
 	struct exchange *last;
 };
@@ -50,11 +51,12 @@ static struct slot *find_slot(struct sessions *sessions, uint64_t session)
 	return &sessions->slots[at];
 }
 
-bool sessions_enter(struct sessions *sessions, uint64_t session, struct exchange *exchange)
+bool sessions_enter(struct sessions *sessions, uint64_t session, struct exchange *exchange, int64_t *slip_ns)
 {
 	struct slot *slot = find_slot(sessions, session);
 	if (!slot->is_busy) {
 		slot->is_busy = true;
+		*slip_ns = slot->slip_ns;
 		return true;
 	}
 	exchange->next = NULL;
@@ -66,9 +68,10 @@ bool sessions_enter(struct sessions *sessions, uint64_t session, struct exchange
 	return false;
 }
 
-struct exchange *sessions_leave(struct sessions *sessions, uint64_t session)
+struct exchange *sessions_leave(struct sessions *sessions, uint64_t session, int64_t slip_ns)
 {
 	struct slot *slot = find_slot(sessions, session);
+	slot->slip_ns = slip_ns;
 	struct exchange *exchange = slot->first;
 	slot->is_busy = exchange != NULL;
 	if (exchange) {
