@@ -45,6 +45,7 @@ struct http_pool_settings {
 	unsigned idle_max;    /* connections kept without a call */
 	struct tls_peer *tls; /* NULL: plain. The pool takes a reference */
 	bool allow_local;     /* the address may be a name that leads to this machine: see struct stream_target */
+	bool resets;          /* connections are closed by a reset: see there */
 };
 
 enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,

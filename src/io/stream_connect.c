@@ -1,6 +1,7 @@
 /* From an address to a connection: literals at once, names by way of the loop's cache, each of their addresses in turn. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/macros.h"
@@ -16,6 +17,7 @@ struct stream_connecting {
 	bool is_trying;  /* the one before it has not answered yet */
 	bool is_spent;   /* the handle has been tried with */
 	bool is_guarded; /* addresses of this machine are refused */
+	bool resets;     /* closing is to be a reset */
 	bool is_name;    /* the answer is the cache's */
 	enum error why;  /* the last failure */
 	struct address address;
@@ -60,6 +62,10 @@ static void on_connected(uv_connect_t *request, int status)
 		return;
 	}
 	stream_come_up(stream, connecting->address.kind == ADDRESS_TCP);
+	if (connecting->resets) {
+		const struct linger at_once = { .l_onoff = 1 };
+		setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	}
 	stream_connecting_free(&stream->connecting);
 	enum error error = stream_start_reading(stream);
 	if (!error && stream->tls)
@@ -190,6 +196,7 @@ enum error stream_connect(struct loop *loop, const struct stream_target *target,
 		stream->connecting = connecting;
 		connecting->stream = stream;
 		connecting->address = *address;
+		connecting->resets = target->resets && address->kind == ADDRESS_TCP;
 		connecting->is_guarded = !target->allow_local && !address_is_loopback(address);
 	} else {
 		free(connecting);

@@ -14,8 +14,8 @@
 #include "replay/run_parts.h"
 
 #define TICK_NS (100 * NS_PER_MS)
-/* What keeps a connection without a request: shorter than servers' own patience. */
-#define IDLE_NS (4 * NS_PER_S)
+/* How long a connection is kept without a request. One that the server has closed meanwhile is replaced. */
+#define IDLE_NS (30 * NS_PER_S)
 /* Descriptors for everything that is no connection. */
 #define FILES_KEPT 64
 /* From the end of loading to the first send: the window of built requests is full by then. */
@@ -49,7 +49,9 @@ static uint64_t raise_file_limit(void)
 
 enum error run_pool_new(struct run *run, const struct url *url, struct http_pool **out, struct bytes *fault)
 {
-	struct http_pool_settings settings = { .idle_ns = IDLE_NS, .idle_max = 1u << 20, .allow_local = true };
+	struct http_pool_settings settings = {
+		.idle_ns = IDLE_NS, .idle_max = 1u << 20, .allow_local = true, .resets = true
+	};
 	struct tls_context *context = NULL;
 	enum error error = OK;
 	if (url->is_tls) {
