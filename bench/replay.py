@@ -23,11 +23,28 @@ wrk.body = '{"model":"m","messages":[{"role":"user","content":"%s"}],"max_tokens
 """
 
 
+NICENESS = -15
+
+
+def put_first(pid=0):
+    """Ahead of what else runs on a shared machine, where that is allowed: what is measured is the program, not who else compiles."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+        return True
+    except PermissionError:
+        return False
+
+
+def prepare(core):
+    os.sched_setaffinity(0, {core})
+    put_first()
+
+
 def run(core, arguments):
     """Standard output and CPU seconds of a command that runs on one core."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=180,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                          preexec_fn=lambda: prepare(core))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -71,6 +88,8 @@ def main():
         sys.exit("bench replay: it needs two cores, one for replay and one for its upstream")
     stub = Stub(events=1, event_bytes=192)
     stub.pin(cores[0])
+    is_first = put_first(stub.process.pid)
+    print(f"  each on a core of its own, {f'niceness {NICENESS}' if is_first else 'at the priority of everything else here'}")
     ours, streams, peers = [], [], []
     for _ in range(arguments.rounds):
         ours.append(replay(stub, cores[-1], arguments.rate, arguments.seconds, "--no-stream"))

@@ -62,10 +62,6 @@ static void on_connected(uv_connect_t *request, int status)
 		return;
 	}
 	stream_come_up(stream, connecting->address.kind == ADDRESS_TCP);
-	if (connecting->resets) {
-		const struct linger at_once = { .l_onoff = 1 };
-		setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	}
 	stream_connecting_free(&stream->connecting);
 	enum error error = stream_start_reading(stream);
 	if (!error && stream->tls)
@@ -105,6 +101,14 @@ static bool is_refused(const struct stream_connecting *connecting, const union r
 	return true;
 }
 
+static void reset_on_close(struct stream *stream)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	uv_os_fd_t fd;
+	if (uv_fileno(&stream->uv.handle, &fd) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 static int try_address(struct stream *stream, union resolve_address *address)
 {
 	struct stream_connecting *connecting = stream->connecting;
@@ -116,6 +120,9 @@ static int try_address(struct stream *stream, union resolve_address *address)
 	connecting->is_spent = true;
 	int status = uv_tcp_connect(&connecting->request, &stream->uv.tcp, &address->any, on_connected);
 	connecting->is_trying = status == 0;
+	/* At once: one that is given up while it connects is closed like the others. */
+	if (status == 0 && connecting->resets)
+		reset_on_close(stream);
 	return status;
 }
 
