@@ -1,5 +1,4 @@
-/* One request, from its due time to its record: retrieval call, attempts, answer. */
-#include <stdio.h>
+/* One request, from its due time to its record: attempts, answer, end. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,9 +6,7 @@
 #include "base/macros.h"
 #include "base/random.h"
 #include "replay/run_parts.h"
-#include "replay/words.h"
 
-#define CONNECT_NS (20 * NS_PER_S)
 /* The waits of OpenAI's own clients (openai-python, _constants.py): half a second, doubled, up to eight seconds, less up to a quarter. */
 #define RETRY_NS_FIRST (NS_PER_S / 2)
 #define RETRY_NS_MAX (8 * NS_PER_S)
@@ -92,7 +89,7 @@ static void leave_session(struct run *run, const struct exchange *exchange, int6
 	hold(waiting, max_ll(slip_ns, since_start(waiting, now_ns) - exchange_record(waiting)->intended_ns));
 }
 
-static void finish(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns)
+void exchange_finish(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns)
 {
 	struct run *run = exchange->run;
 	struct replay_record *record = exchange_record(exchange);
@@ -176,7 +173,7 @@ static void on_end(void *owner, enum error why)
 	if (outcome == OUTCOME_OK && record->first_token_ns < 0 && exchange->answer.first_token_ns >= 0)
 		record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
 	if (!retry_later(exchange, outcome, now_ns))
-		finish(exchange, outcome, now_ns);
+		exchange_finish(exchange, outcome, now_ns);
 	dispatch_pump(run, PUMP_ANSWER);
 }
 
@@ -188,7 +185,7 @@ void exchange_abandon(struct exchange *exchange, enum replay_outcome outcome)
 		run->in_flight--;
 	}
 	heap_remove(&run->retries, &exchange->retry);
-	finish(exchange, outcome, clock_now_ns());
+	exchange_finish(exchange, outcome, clock_now_ns());
 }
 
 /* ---- the answer ---- */
@@ -249,7 +246,7 @@ static const struct http_call_events completion_events = { .on_head = on_head, .
 
 /* ---- the beginning ---- */
 
-static void exchange_send(struct exchange *exchange)
+void exchange_send(struct exchange *exchange)
 {
 	struct run *run = exchange->run;
 	struct replay_record *record = exchange_record(exchange);
@@ -267,7 +264,7 @@ static void exchange_send(struct exchange *exchange)
 	const struct http_request request = { .head = body_head(&exchange->body),
 		                                  .body = { body_content(&exchange->body) },
 		                                  .body_pieces = 1,
-		                                  .connect_ns = CONNECT_NS };
+		                                  .connect_ns = EXCHANGE_CONNECT_NS };
 	run->in_flight++;
 	enum error error = http_call_start(run->pool, &request, &completion_events, exchange, &exchange->call);
 	if (!error)
@@ -277,71 +274,7 @@ static void exchange_send(struct exchange *exchange)
 	if (error == ERROR_LIMIT || error == ERROR_MEMORY)
 		run_stop_early(run, RUN_GUARD, "no further connection could be made: %s", error_text(error));
 	else if (!retry_later(exchange, OUTCOME_CONNECT, exchange->attempt_ns))
-		finish(exchange, OUTCOME_CONNECT, exchange->attempt_ns);
-}
-
-static void retrieval_on_head(void *owner, const struct http_head *head)
-{
-	((struct exchange *)owner)->retrieval_status = head->status;
-}
-
-static void retrieval_on_body(void *owner, struct span data)
-{
-	(void)owner;
-	(void)data;
-}
-
-static void retrieval_on_end(void *owner, enum error why)
-{
-	struct exchange *exchange = owner;
-	struct run *run = exchange->run;
-	struct replay_record *record = exchange_record(exchange);
-	const int64_t now_ns = clock_now_ns();
-	exchange->retrieval = NULL;
-	record->retrieval_ns = now_ns - exchange->retrieval_begin_ns;
-	if (run->settings->retrieval_is_beside)
-		return;
-	if (why || exchange->retrieval_status < 200 || exchange->retrieval_status > 299) {
-		finish(exchange, OUTCOME_RETRIEVAL, now_ns);
-	} else {
-		record->eligible_ns = since_start(exchange, now_ns);
-		exchange_send(exchange);
-	}
-	dispatch_pump(run, PUMP_ANSWER);
-}
-
-static const struct http_call_events retrieval_events = { .on_head = retrieval_on_head,
-	                                                      .on_body = retrieval_on_body,
-	                                                      .on_end = retrieval_on_end };
-
-/* The question is a few words of the request's own; the number of passages is the trace's. */
-static enum error start_retrieval(struct exchange *exchange)
-{
-	struct run *run = exchange->run;
-	const struct url *url = &run->settings->retrieval;
-	const uint32_t passages = run->workload->rows[exchange->row].passages;
-	char query[48];
-	words_write(query, sizeof(query) - 1, run->settings->body.seed + exchange->row);
-	query[sizeof(query) - 1] = '\0';
-	struct bytes *out = &exchange->retrieval_head;
-	bytes_clear(out);
-	if (run->settings->retrieval_is_post) {
-		char json[128];
-		const int len = snprintf(json, sizeof(json), "{\"query\":\"%s\",\"n\":%u}", query, passages);
-		bytes_printf(out,
-		             "POST %s HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock-replay\r\ncontent-type: application/json\r\n"
-		             "content-length: %d\r\n\r\n%s",
-		             *url->path ? url->path : "/", url->authority, len, json);
-	} else {
-		for (char *at = query; *at; at++)
-			*at = *at == ' ' ? '+' : *at;
-		bytes_printf(out, "GET %s?q=%s&n=%u HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock-replay\r\n\r\n",
-		             *url->path ? url->path : "/", query, passages, url->authority);
-	}
-	const struct http_request request = { .head = bytes_span(out), .connect_ns = CONNECT_NS };
-	exchange->retrieval_begin_ns = clock_now_ns();
-	exchange->retrieval_status = 0;
-	return http_call_start(run->retrieval_pool, &request, &retrieval_events, exchange, &exchange->retrieval);
+		exchange_finish(exchange, OUTCOME_CONNECT, exchange->attempt_ns);
 }
 
 /* Nothing holds it back any more: its retrieval call, then or beside it the request itself. */
@@ -350,9 +283,9 @@ static void go(struct exchange *exchange)
 	struct run *run = exchange->run;
 	const bool is_before = !run->settings->retrieval_is_beside;
 	if (run->retrieval_pool && run->workload->rows[exchange->row].passages) {
-		const bool has_failed = start_retrieval(exchange) != OK;
+		const bool has_failed = retrieval_start(exchange) != OK;
 		if (has_failed && is_before)
-			finish(exchange, OUTCOME_RETRIEVAL, clock_now_ns());
+			exchange_finish(exchange, OUTCOME_RETRIEVAL, clock_now_ns());
 		if (is_before)
 			return;
 	}

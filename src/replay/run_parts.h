@@ -2,6 +2,7 @@
 #ifndef PENSTOCK_REPLAY_RUN_PARTS_H
 #define PENSTOCK_REPLAY_RUN_PARTS_H
 
+#include "base/clock.h"
 #include "base/heap.h"
 #include "http/http_client.h"
 #include "io/loop.h"
@@ -12,6 +13,8 @@
 #include "replay/run.h"
 
 #define RECENT_TTFTS 512
+/* For a connection to be up, TLS included. */
+#define EXCHANGE_CONNECT_NS (20 * NS_PER_S)
 
 struct exchange;
 struct scrape;
@@ -40,7 +43,9 @@ struct run {
 	struct exchange *last;
 	int64_t start_ns; /* monotonic; the schedule's zero */
 	size_t next_row;
-	size_t gate; /* the first row after the warm-up */
+	size_t gate;          /* the first row after the warm-up */
+	uint32_t openings;    /* connections that are being made before the start */
+	struct bytes opening; /* what is asked on each */
 	uint32_t in_flight;
 	uint64_t in_flight_max;
 	bool is_stopping;
@@ -99,6 +104,12 @@ void dispatch_end_turn(void *run);
 void dispatch_due(void *run);
 /* Takes the row's request from the builder and starts it; false: it isn't built yet. */
 bool exchange_begin(struct run *run, size_t row);
+/* Sends an attempt now. */
+void exchange_send(struct exchange *exchange);
+/* Writes its record's end and lets it go. */
+void exchange_finish(struct exchange *exchange, enum replay_outcome outcome, int64_t now_ns);
+/* Starts its retrieval call; where that comes before the request, its end sends the request. What starting a call gave. */
+enum error retrieval_start(struct exchange *exchange);
 /* Its wait is over: the next attempt, or the first one of what its session held back. */
 void exchange_resume(struct exchange *exchange);
 /* Ends it from outside: hangs up. */
