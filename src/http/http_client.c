@@ -328,6 +328,11 @@ enum error http_pool_new(struct loop *loop, const struct address *address, const
 	return OK;
 }
 
+unsigned http_pool_idle(const struct http_pool *pool)
+{
+	return pool->idle_count;
+}
+
 void http_pool_forget_idle(struct http_pool *pool)
 {
 	while (pool->idle) {

@@ -52,6 +52,8 @@ enum error http_pool_new(struct loop *loop, const struct address *address, const
                          struct http_pool **out);
 /* All calls must have ended or been cancelled. Sets *pool to NULL. */
 void http_pool_free(struct http_pool **pool);
+/* Connections that are kept and free. */
+unsigned http_pool_idle(const struct http_pool *pool);
 /* Closes the kept connections: the server behind the address was replaced. */
 void http_pool_forget_idle(struct http_pool *pool);
 

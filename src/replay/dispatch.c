@@ -10,6 +10,9 @@
 #define SPIN_GAP_NS (1 * NS_PER_MS)
 /* Where sends are closer than this, those of one interval leave together: a twentieth of the millisecond that counts. */
 #define QUANTUM_NS (50 * NS_PER_US)
+/* So late, at most so many sends of a turn are on connections that have to be made. */
+#define LATE_NS (1 * NS_PER_MS)
+#define FRESH_TURN 3
 /* How soon to look again for a request that isn't built yet. */
 #define STARVED_NS (200 * NS_PER_US)
 
@@ -33,8 +36,13 @@ void dispatch_pump(struct run *run, unsigned most)
 	run->is_pumping = true;
 	int64_t now_ns = clock_now_ns();
 	bool is_starved = false;
+	unsigned fresh = 0;
 	/* Bounded: behind its time it must still take answers, which free the connections that the next ones go on. */
 	for (; most && !is_starved && row_due_ns(run) <= now_ns; most--) {
+		/* Late, with no connection free: making one takes longer than an answer that would free one. */
+		const bool needs_new = http_pool_idle(run->pool) == 0;
+		if (needs_new && now_ns - row_due_ns(run) > LATE_NS && fresh++ == FRESH_TURN)
+			break;
 		is_starved = !exchange_begin(run, run->next_row);
 		run->next_row += !is_starved;
 		now_ns = clock_now_ns();
