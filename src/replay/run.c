@@ -20,9 +20,6 @@
 #define FILES_KEPT 64
 /* From the end of loading to the first send: the window of built requests is full by then. */
 #define LEAD_NS (20 * NS_PER_MS)
-/* Connections are made ahead of a start with so many requests in its first second, one for each 20 ms of them, at most so many. */
-#define AHEAD_RATE 2000
-#define AHEAD_MAX 512
 
 void run_stop_early(struct run *run, enum run_stop stop, const char *format, ...)
 {
@@ -200,11 +197,11 @@ static enum error open_run(struct run *run, struct bytes *fault)
 static void close_run(struct run *run)
 {
 	scrape_free(&run->scrape);
+	ahead_free(&run->ahead);
 	builder_free(&run->builder);
 	sessions_free(&run->sessions);
 	exchange_free_all(run);
 	heap_fini(&run->retries);
-	bytes_fini(&run->opening);
 	if (run->pool)
 		http_pool_free(&run->pool);
 	if (run->retrieval_pool)
@@ -213,55 +210,14 @@ static void close_run(struct run *run)
 	loop_free(&run->loop);
 }
 
-/* ---- connections ahead of a steep start ---- */
-
-static void begin_sending(struct run *run)
+/* What was to come before the start has come, or takes too long. */
+static void begin_sending(void *owner)
 {
+	struct run *run = owner;
 	run->start_ns = clock_now_ns() + LEAD_NS;
 	run->second_at_ns = run->start_ns + NS_PER_S;
 	timer_start_at(&run->tick, run->start_ns + TICK_NS);
 	loop_on_turn_end(run->loop, dispatch_end_turn, run);
-}
-
-static void opening_on_head(void *owner, const struct http_head *head)
-{
-	(void)owner;
-	(void)head;
-}
-
-static void opening_on_body(void *owner, struct span data)
-{
-	(void)owner;
-	(void)data;
-}
-
-static void opening_on_end(void *owner, enum error why)
-{
-	struct run *run = owner;
-	(void)why;
-	if (--run->openings == 0)
-		begin_sending(run);
-}
-
-/* At thousands of requests a second the first milliseconds would need a connection for each, and making them takes longer than sending: some are
- * made before, with a question for the models each. */
-static void open_ahead(struct run *run)
-{
-	static const struct http_call_events events = { .on_head = opening_on_head,
-		                                            .on_body = opening_on_body,
-		                                            .on_end = opening_on_end };
-	const uint32_t first_second = (uint32_t)count_warm_up(run->workload, NS_PER_S);
-	const uint32_t wanted = first_second < AHEAD_RATE ? 0 : (uint32_t)min_ll(first_second / 50, AHEAD_MAX);
-	const struct url *url = run->settings->body.url;
-	bytes_printf(&run->opening, "GET %s/v1/models HTTP/1.1\r\nhost: %s\r\nuser-agent: penstock-replay\r\n\r\n",
-	             url->path, url->authority);
-	const struct http_request request = { .head = bytes_span(&run->opening), .connect_ns = NS_PER_S };
-	run->openings = 1;
-	for (uint32_t i = 0; i < wanted; i++) {
-		struct http_call *call;
-		run->openings += http_call_start(run->pool, &request, &events, run, &call) == OK;
-	}
-	opening_on_end(run, OK);
 }
 
 static void send_all(struct run *run)
@@ -273,7 +229,11 @@ static void send_all(struct run *run)
 	timer_init(&run->tick, run->loop, on_tick);
 	if (run->scrape)
 		scrape_ask(run->scrape);
-	open_ahead(run);
+	const uint32_t first_second = (uint32_t)count_warm_up(run->workload, NS_PER_S);
+	enum error error =
+		ahead_start(run->loop, run->pool, run->settings->body.url, first_second, begin_sending, run, &run->ahead);
+	if (error)
+		begin_sending(run);
 	loop_run(run->loop);
 	timer_stop(&run->tick);
 	run->result->elapsed_ns = clock_now_ns() - run->start_ns;

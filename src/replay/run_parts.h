@@ -7,6 +7,7 @@
 #include "http/http_client.h"
 #include "io/loop.h"
 #include "io/pacer.h"
+#include "replay/ahead.h"
 #include "replay/answer.h"
 #include "replay/builder.h"
 #include "replay/detector.h"
@@ -43,9 +44,8 @@ struct run {
 	struct exchange *last;
 	int64_t start_ns; /* monotonic; the schedule's zero */
 	size_t next_row;
-	size_t gate;          /* the first row after the warm-up */
-	uint32_t openings;    /* connections that are being made before the start */
-	struct bytes opening; /* what is asked on each */
+	size_t gate; /* the first row after the warm-up */
+	struct ahead *ahead;
 	uint32_t in_flight;
 	uint64_t in_flight_max;
 	bool is_stopping;
