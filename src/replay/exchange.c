@@ -158,6 +158,16 @@ static enum replay_outcome outcome_of(struct exchange *exchange, enum error why,
 	return answer->status ? OUTCOME_CUT : OUTCOME_RESET;
 }
 
+static void note_first_token(struct exchange *exchange, struct replay_record *record)
+{
+	struct run *run = exchange->run;
+	record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
+	const int64_t ttft_ns = record_ttft_ns(record);
+	run->recent[run->recent_count++ % RECENT_TTFTS] = (struct recent_ttft){ exchange->answer.first_token_ns, ttft_ns };
+	run->second.ttft_s += (double)ttft_ns / 1e9;
+	run->second_ttfts++;
+}
+
 /* An attempt is over. */
 static void on_end(void *owner, enum error why)
 {
@@ -171,7 +181,7 @@ static void on_end(void *owner, enum error why)
 	record->status = (uint16_t)exchange->answer.status;
 	record->retry_after_ns = exchange->answer.retry_after_ns;
 	if (outcome == OUTCOME_OK && record->first_token_ns < 0 && exchange->answer.first_token_ns >= 0)
-		record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
+		note_first_token(exchange, record);
 	if (!retry_later(exchange, outcome, now_ns))
 		exchange_finish(exchange, outcome, now_ns);
 	dispatch_pump(run, PUMP_ANSWER);
@@ -214,16 +224,6 @@ static void on_head(void *owner, const struct http_head *head)
 	answer_head(&exchange->answer, head);
 	record->predicted_ns = exchange->answer.predicted_ns;
 	record->rung = rung_number(exchange->run->result, http_header_value(head, "x-penstock-rung"));
-}
-
-static void note_first_token(struct exchange *exchange, struct replay_record *record)
-{
-	struct run *run = exchange->run;
-	record->first_token_ns = since_start(exchange, exchange->answer.first_token_ns);
-	const int64_t ttft_ns = record_ttft_ns(record);
-	run->recent[run->recent_count++ % RECENT_TTFTS] = (struct recent_ttft){ exchange->answer.first_token_ns, ttft_ns };
-	run->second.ttft_s += (double)ttft_ns / 1e9;
-	run->second_ttfts++;
 }
 
 static void on_body(void *owner, struct span data)

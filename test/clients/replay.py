@@ -241,6 +241,29 @@ async def clients():
         checks.check("an interrupted run reports what it has", ran.status == 1 and ran.report["stop"] == "interrupted" and ran.seconds < 10, ran)
 
 
+async def shapes():
+    """What a request looks like: keys by tenant, classes, whole answers, many at once from the first moment."""
+    keys = os.path.join(folder, "keys")
+    with open(keys, "w") as file:
+        file.write("# two tenants\ntenant-1 = key-one\ntenant-2=key-two\n")
+    async with upstream() as house:
+        ran = await replay("synthetic:rate=40,duration=500ms,tenants=2,arrivals=constant", "--target", house.url, "--keys", keys, "--class", "batch", "--no-stream", "--quiet")
+        seen = {session.headers["authorization"] for session in house.sessions}
+        checks.check("each tenant sends its key", seen == {"Bearer key-one", "Bearer key-two"}, seen)
+        checks.check("--class is a header", {session.headers["x-penstock-class"] for session in house.sessions} == {"batch"})
+        ms = ran.report["ms"]
+        checks.check("a whole answer has its first token at its end", ran.outcomes == {"OK": 20} and ms["ttft"]["max"] == ms["e2e"]["max"] and
+                     not any(session.json.get("stream") for session in house.sessions), ran)
+        ran = await replay("synthetic:rate=40,duration=500ms,arrivals=constant", "--target", house.url, "--keys", "tenant-1", "--quiet")
+        checks.check("a list of keys that is none is refused", ran.status == 2 and "--keys" in ran.err, ran)
+
+    async def silent(session):
+        await session.left(20)
+    async with Faulty(silent, health=silent) as house:
+        ran = await replay("synthetic:rate=3000,duration=1s", "--target", house.url, "--model", "m", "--in-flight-max", "300", "--quiet")
+        checks.check("an upstream that says nothing doesn't hold up a steep start for long", ran.report["stop"] == "guard" and ran.seconds < 5 * SLOWNESS, ran)
+
+
 async def traces():
     """The samples in examples/traces, one of each format."""
     samples = os.path.join(ROOT, "examples", "traces")
@@ -291,7 +314,7 @@ async def main():
             await part(penstock)
         finally:
             checks.check("the gateway ends in order", await asyncio.to_thread(penstock.stop) == 0)
-    for part in (usage, retries, freeze, endings, clients, traces, hopeless):
+    for part in (usage, retries, freeze, endings, clients, shapes, traces, hopeless):
         await part()
 
 
