@@ -7,6 +7,7 @@
 #include "gateway/check_main.h"
 #include "gateway/key_main.h"
 #include "gateway/serve_main.h"
+#include "replay/replay_main.h"
 #include "top/top_main.h"
 #include "why/why_main.h"
 
@@ -26,6 +27,7 @@ static int version_main(int count, char **arguments)
 
 static const struct subcommand subcommands[] = {
 	{ "serve", serve_main, "the gateway: routes, admission, engines" },
+	{ "replay", replay_main, "open-loop load from a trace, and what became of it" },
 	{ "why", why_main, "which stage holds the p95, since when, and what to change" },
 	{ "top", top_main, "a live view of a running gateway" },
 	{ "check", check_main, "check a config file" },

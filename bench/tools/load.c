@@ -18,6 +18,7 @@
 
 #include "load_request.h"
 #include "reply.h"
+#include "times.h"
 #include "sockets.h"
 
 #define READ_BYTES 262144
@@ -271,10 +272,10 @@ static void report(void)
 	       ",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"per_s\":%.1f,\"events\":%" PRIu64 ",\"comments\":%" PRIu64 ",",
 	       load.mode, load.connections, load.started, load.complete, load.failed, took_s,
 	       (double)load.complete / took_s, load.plan.events, load.plan.comments);
-	histogram_print(&load.latency, "latency_us");
-	histogram_print(&load.plan.first_event, "first_event_us");
-	histogram_print(&load.plan.first_content, "first_content_us");
-	histogram_print(&load.plan.relay, "relay_us");
+	times_print(&load.latency, "latency_us");
+	times_print(&load.plan.first_event, "first_event_us");
+	times_print(&load.plan.first_content, "first_content_us");
+	times_print(&load.plan.relay, "relay_us");
 	printf("\"faults\":{");
 	for (int i = 0; i < FAULTS && load.faults[i].what; i++)
 		printf("%s\"%s\":%" PRIu64, i ? "," : "", load.faults[i].what, load.faults[i].count);

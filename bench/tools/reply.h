@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "answers.h"
-#include "histogram.h"
+#include "base/histogram.h"
 
 enum reply_state {
 	REPLY_OPEN,

@@ -12,6 +12,7 @@ enum reading { READING_HEAD, READING_BODY, READING_DONE };
 struct http_call {
 	struct http_pool *pool;
 	struct http_call *next_idle;
+	struct http_call **idle_slot; /* what points here; NULL while not idle */
 	struct stream *stream;
 	const struct http_call_events *events; /* NULL while idle */
 	void *owner;
@@ -52,13 +53,24 @@ static void free_call(struct http_call *call)
 
 static void remove_idle(struct http_call *call)
 {
-	struct http_call **slot = &call->pool->idle;
-	while (*slot && *slot != call)
-		slot = &(*slot)->next_idle;
-	if (*slot) {
-		*slot = call->next_idle;
-		call->pool->idle_count--;
-	}
+	if (!call->idle_slot)
+		return;
+	*call->idle_slot = call->next_idle;
+	if (call->next_idle)
+		call->next_idle->idle_slot = call->idle_slot;
+	call->idle_slot = NULL;
+	call->pool->idle_count--;
+}
+
+static void add_idle(struct http_call *call)
+{
+	struct http_pool *pool = call->pool;
+	call->next_idle = pool->idle;
+	call->idle_slot = &pool->idle;
+	if (pool->idle)
+		pool->idle->idle_slot = &call->next_idle;
+	pool->idle = call;
+	pool->idle_count++;
 }
 
 /* The call is over: tells the owner, then keeps the connection or closes it. */
@@ -72,9 +84,7 @@ static void end_call(struct http_call *call, enum error why)
 	            pool->idle_count < pool->settings.idle_max;
 	call->events = NULL;
 	if (keep) {
-		call->next_idle = pool->idle;
-		pool->idle = call;
-		pool->idle_count++;
+		add_idle(call);
 		timer_start_after(&call->timer, pool->settings.idle_ns);
 		stream_resume(call->stream); /* last: a failure frees the call */
 	} else {
@@ -88,7 +98,8 @@ static enum error open_connection(struct http_call *call)
 	const struct http_pool *pool = call->pool;
 	const struct stream_target target = { .address = &pool->address,
 		                                  .tls = pool->settings.tls,
-		                                  .allow_local = pool->settings.allow_local };
+		                                  .allow_local = pool->settings.allow_local,
+		                                  .resets = pool->settings.resets };
 	enum error error = stream_connect(pool->loop, &target, &stream_events, call, &call->stream);
 	if (!error)
 		timer_start_after(&call->timer, call->request.connect_ns);
@@ -315,6 +326,11 @@ enum error http_pool_new(struct loop *loop, const struct address *address, const
 		tls_peer_ref(settings->tls);
 	*out = pool;
 	return OK;
+}
+
+unsigned http_pool_idle(const struct http_pool *pool)
+{
+	return pool->idle_count;
 }
 
 void http_pool_forget_idle(struct http_pool *pool)

@@ -45,12 +45,15 @@ struct http_pool_settings {
 	unsigned idle_max;    /* connections kept without a call */
 	struct tls_peer *tls; /* NULL: plain. The pool takes a reference */
 	bool allow_local;     /* the address may be a name that leads to this machine: see struct stream_target */
+	bool resets;          /* connections are closed by a reset: see there */
 };
 
 enum error http_pool_new(struct loop *loop, const struct address *address, const struct http_pool_settings *settings,
                          struct http_pool **out);
 /* All calls must have ended or been cancelled. Sets *pool to NULL. */
 void http_pool_free(struct http_pool **pool);
+/* Connections that are kept and free. */
+unsigned http_pool_idle(const struct http_pool *pool);
 /* Closes the kept connections: the server behind the address was replaced. */
 void http_pool_forget_idle(struct http_pool *pool);
 

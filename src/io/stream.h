@@ -37,6 +37,8 @@ struct stream_target {
 	/* Else a host name (but "localhost") that leads to an address of this machine or its link is refused: see resolve_is_local. Literals
 	 * and Unix sockets say themselves where they lead. */
 	bool allow_local;
+	/* Closing is a reset, which leaves no port behind in TIME_WAIT: for who makes so many connections to one address that ports run out. TCP only. */
+	bool resets;
 };
 
 /* Takes a connected socket or a pipe (owned by the stream from here, also on error: it is closed). tls: what a server shows, borrowed for the

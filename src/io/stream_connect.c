@@ -1,6 +1,7 @@
 /* From an address to a connection: literals at once, names by way of the loop's cache, each of their addresses in turn. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/macros.h"
@@ -16,6 +17,7 @@ struct stream_connecting {
 	bool is_trying;  /* the one before it has not answered yet */
 	bool is_spent;   /* the handle has been tried with */
 	bool is_guarded; /* addresses of this machine are refused */
+	bool resets;     /* closing is to be a reset */
 	bool is_name;    /* the answer is the cache's */
 	enum error why;  /* the last failure */
 	struct address address;
@@ -99,6 +101,14 @@ static bool is_refused(const struct stream_connecting *connecting, const union r
 	return true;
 }
 
+static void reset_on_close(struct stream *stream)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	uv_os_fd_t fd;
+	if (uv_fileno(&stream->uv.handle, &fd) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 static int try_address(struct stream *stream, union resolve_address *address)
 {
 	struct stream_connecting *connecting = stream->connecting;
@@ -110,6 +120,9 @@ static int try_address(struct stream *stream, union resolve_address *address)
 	connecting->is_spent = true;
 	int status = uv_tcp_connect(&connecting->request, &stream->uv.tcp, &address->any, on_connected);
 	connecting->is_trying = status == 0;
+	/* At once: one that is given up while it connects is closed like the others. */
+	if (status == 0 && connecting->resets)
+		reset_on_close(stream);
 	return status;
 }
 
@@ -190,6 +203,7 @@ enum error stream_connect(struct loop *loop, const struct stream_target *target,
 		stream->connecting = connecting;
 		connecting->stream = stream;
 		connecting->address = *address;
+		connecting->resets = target->resets && address->kind == ADDRESS_TCP;
 		connecting->is_guarded = !target->allow_local && !address_is_loopback(address);
 	} else {
 		free(connecting);

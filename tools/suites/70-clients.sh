@@ -133,6 +133,7 @@ counted 'Anthropic upstream, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/pens
 counted 'why, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/why.py
 counted 'alerts and top, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/alerts.py
 counted 'alerts and top, ThreadSanitizer' env PENSTOCK="$PWD/build-tsan/penstock" python3 test/clients/alerts.py
+counted 'replay, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/replay.py
 counted 'load, AddressSanitizer' env PENSTOCK="$PWD/build-asan/penstock" python3 test/clients/load.py
 unset ASAN_OPTIONS UBSAN_OPTIONS
 
