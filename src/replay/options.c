@@ -96,6 +96,7 @@ enum error replay_options_read(int count, char **arguments, struct replay_option
 	*out = (struct replay_options){ .target = "http://127.0.0.1:8080",
 		                            .speed = 1,
 		                            .scale = 1,
+		                            .size = 1,
 		                            .token_bytes = 4.4,
 		                            .to_ns = NS_NEVER,
 		                            .timeout_ns = 600 * NS_PER_S,

@@ -29,8 +29,10 @@ struct replay_options {
 	const char *json;
 	const char *html;
 	const char *requests;
+	const char *bake_alerts;
 	double speed;
 	double scale;
+	double size;
 	double token_bytes;
 	double cancel;
 	int64_t from_ns;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "replay/bake.h"
 #include "replay/fetch.h"
 #include "replay/keys.h"
 #include "replay/options.h"
@@ -48,6 +49,7 @@ struct command {
 	struct url url;
 	struct bytes model;
 	struct arena arena;
+	struct bake *bake; /* NULL: none was asked for */
 };
 
 static int refuse(struct bytes *fault)
@@ -158,6 +160,7 @@ static enum error load_trace(struct command *command, struct bytes *fault)
 		                            .to_ns = options->to_ns,
 		                            .idle_gap_ns = options->idle_gap_ns,
 		                            .limit = options->limit,
+		                            .size = options->size,
 		                            .prompt_max = (uint32_t)options->prompt_max,
 		                            .cancel_share = options->cancel,
 		                            .seed = options->seed };
@@ -213,7 +216,11 @@ static enum error prepare(struct command *command, struct bytes *fault)
 	if (!error)
 		error = check_writable("requests", options->requests, fault);
 	if (!error)
+		error = check_writable("bake-alerts", options->bake_alerts, fault);
+	if (!error)
 		error = load_trace(command, fault);
+	if (!error && options->bake_alerts)
+		error = bake_begin(options->admin, &command->bake, fault);
 	const char **keys = NULL;
 	if (!error)
 		error = keys_read(options->keys, options->key, command->workload, &command->arena, &keys, fault);
@@ -258,6 +265,10 @@ static void write_reports(const struct command *command, const struct replay_inp
 	if (options->html) {
 		replay_write_html(inputs, summary, &page);
 		write_page(options->html, &page);
+	}
+	if (command->bake) {
+		bake_write(command->bake, summary, options->trace, &page);
+		write_page(options->bake_alerts, &page);
 	}
 	bytes_fini(&page);
 	FILE *requests = options->requests ? fopen(options->requests, "we") : NULL;
@@ -313,6 +324,7 @@ int replay_main(int count, char **arguments)
 	else
 		status = run(&command);
 	workload_free(&command.workload);
+	bake_free(&command.bake);
 	bytes_fini(&command.model);
 	arena_fini(&command.arena);
 	bytes_fini(&fault);

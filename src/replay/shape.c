@@ -163,6 +163,14 @@ static enum error multiply(struct workload *workload, const struct shape_setting
 	return error;
 }
 
+static uint32_t resized(uint32_t tokens, double size)
+{
+	if (size <= 0)
+		return tokens;
+	double length = (double)tokens * size + 0.5;
+	return length < 1 ? 1 : length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
+}
+
 static void finish_rows(struct workload *workload, const struct shape_settings *settings)
 {
 	if (settings->limit && workload->count > settings->limit) {
@@ -174,6 +182,8 @@ static void finish_rows(struct workload *workload, const struct shape_settings *
 	for (size_t i = 0; i < workload->count; i++) {
 		struct workload_row *row = &workload->rows[i];
 		row->at_ns = (int64_t)((double)row->at_ns / settings->speed);
+		row->prompt_tokens = resized(row->prompt_tokens, settings->size);
+		row->output_tokens = resized(row->output_tokens, settings->size);
 		if (settings->output_tokens)
 			row->output_tokens = settings->output_tokens;
 		if (settings->prompt_max && row->prompt_tokens > settings->prompt_max)

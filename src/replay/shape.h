@@ -14,6 +14,7 @@ struct shape_settings {
 		idle_gap_ns; /* longer silences of the trace become that long, before `speed` divides them; 0 = left as they are */
 	uint64_t limit;         /* requests; 0 = all */
 	uint32_t output_tokens; /* for every request; 0 = the trace's */
+	double size;            /* lengths of prompts and answers are multiplied by it; 0 = they are not */
 	uint32_t prompt_max;    /* longer prompts are cut to it; 0 = none is */
 	double cancel_share;    /* 0..1: clients that leave after a random part of their answer */
 	uint64_t seed;
