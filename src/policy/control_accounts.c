@@ -259,6 +259,8 @@ void ticket_dispatch(struct control *control, struct ticket *ticket, struct repl
 	ticket->dispatched_ns = control->now_ns;
 	ticket->ahead_tokens = replica_backlog(control, replica);
 	link_to_replica(control, ticket, replica);
+	if (replica->has_backlog)
+		replica_note_prompt(control, replica, ticket->prompt_tokens);
 	ticket->in_flight = replica->in_flight;
 	health_dispatched(&replica->health, control->now_ns);
 	ticket->is_retrying = ticket->attempts > 0;

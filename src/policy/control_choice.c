@@ -9,9 +9,7 @@
 int64_t choice_first_token_ns(const struct control *control, const struct replica *replica, const struct ticket *ticket)
 {
 	uint32_t cached = ticket_known_tokens(control, ticket, (uint32_t)(replica - control->replicas));
-	uint32_t own = ticket->prompt_tokens - cached;
-	uint64_t tokens = replica_work(replica, own, replica_tokens_before(control, replica, own));
-	return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
+	return replica_first_token_ns(control, replica, ticket->prompt_tokens - cached, 0);
 }
 
 /* One of which nothing is known is tried: a guess must not keep it from ever being asked. */

@@ -5,6 +5,8 @@
  * (predict_places_wait). A pool that has more credits than requests in front costs no walk over what is in flight. */
 #include "policy/control_state.h"
 
+#include <math.h>
+
 #include "base/clock.h"
 #include "base/macros.h"
 #include "policy/batch.h"
@@ -67,6 +69,80 @@ void replica_note_backlog(struct control *control, struct replica *replica, uint
 		if (ticket->state == TICKET_DISPATCHED && control->now_ns - ticket->dispatched_ns < ON_THE_WAY_NS)
 			replica->backlog_tokens += ticket->prompt_tokens;
 	}
+}
+
+/* ---- until a first token ---- */
+
+/* Tokens still to come; one that has outlived its estimate is expected to go on for a quarter of its length. */
+static uint32_t output_rest(const struct ticket *ticket)
+{
+	if (ticket->output_tokens > ticket->produced)
+		return ticket->output_tokens - ticket->produced;
+	return ticket->produced / 4 + 1;
+}
+
+#define RATES_NS (30.0 * NS_PER_S)
+/* With more than this taken by shorter prompts, those that come by are not what a forecast can be made of. */
+#define PASSED_SHARE_MAX 0.6
+
+static uint32_t size_of_prompt(uint32_t tokens)
+{
+	uint32_t size = 0;
+	while (tokens >>= 1)
+		size++;
+	return size < PROMPT_SIZES ? size : PROMPT_SIZES - 1;
+}
+
+void replica_note_prompt(struct control *control, struct replica *replica, uint32_t tokens)
+{
+	struct prompt_rates *prompts = &replica->prompts;
+	double left = exp(-(double)(control->now_ns - prompts->at_ns) / RATES_NS);
+	for (uint32_t i = 0; i < PROMPT_SIZES; i++)
+		prompts->rates[i] *= left;
+	prompts->rates[size_of_prompt(tokens)] += tokens / (RATES_NS / NS_PER_S);
+	prompts->at_ns = control->now_ns;
+}
+
+/* The share of its time that the engine spends on prompts of less than half the length: they pass. */
+static double passed_share(const struct control *control, const struct replica *replica, uint32_t own_tokens)
+{
+	const struct prompt_rates *prompts = &replica->prompts;
+	double sum = 0;
+	for (uint32_t i = 0; i < size_of_prompt(own_tokens); i++)
+		sum += prompts->rates[i];
+	sum *= exp(-(double)(control->now_ns - prompts->at_ns) / RATES_NS);
+	return fmin(sum * (double)replica->rates.prefill_ns / NS_PER_S, PASSED_SHARE_MAX);
+}
+
+/* How long the streams that run there go on, as far as is known: what is computed beside them takes longer by at most that. */
+static int64_t streams_left_ns(const struct control *control, const struct replica *replica)
+{
+	uint32_t streams = 0;
+	uint32_t longest = 0;
+	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE; i = control->tickets[i].next) {
+		const struct ticket *ticket = &control->tickets[i];
+		if (ticket->state != TICKET_STREAMING)
+			continue;
+		streams++;
+		longest = (uint32_t)max_ll(longest, output_rest(ticket));
+	}
+	return streams ? predict_decode_ns(&replica->rates, longest, streams, replica->reserved_cells) : 0;
+}
+
+int64_t replica_first_token_ns(const struct control *control, const struct replica *replica, uint32_t own_tokens,
+                               uint64_t before)
+{
+	before += replica_tokens_before(control, replica, own_tokens);
+	uint64_t tokens = replica_work(replica, own_tokens, before);
+	if (!replica->has_backlog)
+		return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
+	int64_t alone_ns = predict_prefill_ns(&replica->rates, tokens, 0);
+	int64_t beside_ns = predict_prefill_ns(&replica->rates, tokens, 1) - alone_ns;
+	/* Those in front begin to stream when they are done. */
+	if (before == 0)
+		beside_ns = min_ll(beside_ns, streams_left_ns(control, replica));
+	double passed = 1 / (1 - passed_share(control, replica, own_tokens));
+	return min_ll((long long)((double)(alone_ns + beside_ns) * passed), PREDICT_MAX_NS);
 }
 
 uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead)
@@ -140,23 +216,12 @@ static struct forecast forecast_at_once(const struct control *control, const str
 		const struct replica *replica = &control->replicas[pool->first_replica + i];
 		if (replica_credits(control, replica, cells) == 0)
 			continue;
-		uint64_t there = replica_tokens_before(control, replica, prompt_tokens);
-		uint64_t tokens = replica_work(replica, prompt_tokens, there + before);
-		uint32_t decoding = replica->in_flight + ahead->count / open;
-		least_ns = min_ll(least_ns, predict_prefill_ns(&replica->rates, tokens, decoding));
+		least_ns = min_ll(least_ns, replica_first_token_ns(control, replica, prompt_tokens, before));
 	}
 	return (struct forecast){ .first_token_ns = least_ns,
 		                      .first_token_bound_ns = least_ns,
 		                      .own_ns = own_prefill_ns(control, pool, prompt_tokens),
 		                      .is_at_once = true };
-}
-
-/* Tokens still to come; one that has outlived its estimate is expected to go on for a quarter of its length. */
-static uint32_t output_rest(const struct ticket *ticket)
-{
-	if (ticket->output_tokens > ticket->produced)
-		return ticket->output_tokens - ticket->produced;
-	return ticket->produced / 4 + 1;
 }
 
 /* Adds the places of one replica and returns how long a request of the queue keeps one. */

@@ -77,6 +77,13 @@ struct ticket {
 	uint32_t in_flight; /* there, itself included */
 };
 
+/* Prompt tokens a second by the size of their prompts, in octaves: a sliding mean over half a minute. */
+#define PROMPT_SIZES 16
+struct prompt_rates {
+	double rates[PROMPT_SIZES];
+	int64_t at_ns;
+};
+
 struct replica {
 	enum replica_state state;
 	uint32_t pool;
@@ -89,8 +96,9 @@ struct replica {
 	bool has_backlog;
 	uint64_t backlog_tokens;
 	int64_t backlog_at_ns;
-	uint32_t first;        /* list of tickets, CONTROL_TICKET_NONE ends it */
-	int64_t busy_since_ns; /* while something is in flight */
+	struct prompt_rates prompts; /* that were sent there */
+	uint32_t first;              /* list of tickets, CONTROL_TICKET_NONE ends it */
+	int64_t busy_since_ns;       /* while something is in flight */
 	uint32_t percent;
 	int64_t starting_since_ns;
 	struct predict_rates rates;
@@ -306,6 +314,11 @@ bool has_room(const struct control *control);
 uint64_t replica_backlog(const struct control *control, const struct replica *replica);
 /* Of that, what is computed before the first token of a prompt that is sent there now: an engine of ours lets short ones pass (policy/batch). */
 uint64_t replica_tokens_before(const struct control *control, const struct replica *replica, uint32_t prompt_tokens);
+/* Until the first token of a prompt of own_tokens that is sent there now, behind `before` tokens that are sent before it. */
+int64_t replica_first_token_ns(const struct control *control, const struct replica *replica, uint32_t own_tokens,
+                               uint64_t before);
+/* A prompt is sent there. */
+void replica_note_prompt(struct control *control, struct replica *replica, uint32_t tokens);
 /* Its report. */
 void replica_note_backlog(struct control *control, struct replica *replica, uint32_t tokens);
 /* Tokens of a replica's work that stand before a request's first token: its own, and those in front as far as they cost it anything. */
