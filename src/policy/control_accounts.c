@@ -29,7 +29,7 @@ static enum error make_tables(struct control *control, const struct control_sett
 	for (uint32_t i = 0; i < settings->route_count; i++)
 		control->routes[i].settings = settings->routes[i];
 	for (uint32_t i = 0; i < control->route_count; i++)
-		control->routes[i].gate = 1;
+		control->routes[i].gate = GATE_FIRST;
 	enum error error = heap_reserve(&control->resting, control->ticket_count);
 	return error ? error : heap_reserve(&control->expiries, control->ticket_count);
 }

@@ -26,14 +26,15 @@ static int64_t wait_told_ns(const struct pool *pool, uint32_t class, const struc
 	return first_ns == NS_NEVER ? pool->cold_start_ns : max_ll(first_ns - forecast->own_ns, 0);
 }
 
-static void fill_prediction(const struct control *control, const struct pool *pool, uint32_t class,
-                            const struct forecast *forecast, struct order *order)
+static void fill_prediction(const struct control *control, const struct route *route, const struct pool *pool,
+                            uint32_t class, const struct forecast *forecast, struct order *order)
 {
 	int64_t first_ns = forecast->first_token_ns;
 	if (first_ns == NS_NEVER)
 		return;
 	order->predicted_ns = forecast_expected_ns(pool, class, forecast, first_ns);
-	order->promised_ns = forecast_promised_ns(control, pool, class, first_ns);
+	order->promised_ns = route->settings.ttft_ns ? (int64_t)((double)order->predicted_ns * route->gate)
+	                                             : forecast_promised_ns(control, pool, class, first_ns);
 	order->wait_ns = forecast_expected_ns(pool, class, forecast, forecast->wait_ns);
 }
 
@@ -54,11 +55,12 @@ void refuse_ticket(struct control *control, struct ticket *ticket, enum refusal 
 		.ticket = ticket_index(control, ticket),
 		.refusal = refusal,
 	};
+	const uint32_t ticket_route = ticket->route;
 	settle_rates(control, ticket, 0);
 	ticket_release(control, ticket);
 	struct forecast forecast = forecast_request(control, pool, &event);
 	order.retry_after_ns = retry_after_ns(control, wait_told_ns(pool, event.class, &forecast));
-	fill_prediction(control, pool, event.class, &forecast, &order);
+	fill_prediction(control, &control->routes[ticket_route], pool, event.class, &forecast, &order);
 	give_order(control, &order);
 }
 
@@ -123,7 +125,7 @@ struct arrival {
 	struct forecast forecast;
 	int64_t wait_ns;        /* not longer, with the class's ratio */
 	int64_t first_token_ns; /* not later */
-	int64_t promised_ns;    /* 95 of 100 not later */
+	int64_t expected_ns;    /* half of them sooner */
 	bool must_be_tried;
 };
 
@@ -170,9 +172,10 @@ static struct arrival look_at(struct control *control, const struct event *event
 	uint32_t class = event->class;
 	arrival.forecast = forecast_request(control, pool, event);
 	const struct forecast *forecast = &arrival.forecast;
-	arrival.promised_ns = forecast_promised_ns(control, pool, class, forecast->first_token_ns);
+	int64_t promised_ns = forecast_promised_ns(control, pool, class, forecast->first_token_ns);
+	arrival.expected_ns = forecast_expected_ns(pool, class, forecast, forecast->first_token_ns);
 	arrival.wait_ns = max_ll(forecast_promised_ns(control, pool, class, forecast->wait_ns), forecast->wait_bound_ns);
-	arrival.first_token_ns = max_ll(arrival.promised_ns, forecast->first_token_bound_ns);
+	arrival.first_token_ns = max_ll(promised_ns, forecast->first_token_bound_ns);
 	arrival.must_be_tried = must_be_tried(control, pool);
 	return arrival;
 }
@@ -181,12 +184,11 @@ static struct arrival look_at(struct control *control, const struct event *event
 static double pressure_by(const struct control *control, const struct arrival *arrival)
 {
 	const struct event *event = arrival->event;
-	if (arrival->promised_ns == NS_NEVER)
+	if (arrival->expected_ns == NS_NEVER)
 		return PRESSURE_STEPS; /* far over */
 	int64_t before_ns = event->begun_ns ? max_ll(control->now_ns - event->begun_ns, 0) : 0;
-	return arrival->route->gate * pressure_of(&arrival->route->settings, arrival->promised_ns + before_ns,
-	                                          arrival->forecast.own_ns, forecast_token_ns(control, arrival->pool),
-	                                          event->output_tokens);
+	return pressure_of(arrival->route, arrival->expected_ns + before_ns, arrival->forecast.own_ns,
+	                   forecast_token_ns(control, arrival->pool), event->output_tokens);
 }
 
 static bool has_try_again(const struct route *route)
@@ -273,7 +275,7 @@ static void refuse_arrival(struct control *control, const struct arrival *arriva
 		                   .ticket = CONTROL_TICKET_NONE,
 		                   .refusal = refusal,
 		                   .retry_after_ns = retry_after_ns(control, again_ns) };
-	fill_prediction(control, arrival->pool, event->class, &arrival->forecast, &order);
+	fill_prediction(control, arrival->route, arrival->pool, event->class, &arrival->forecast, &order);
 	give_order(control, &order);
 }
 
@@ -288,7 +290,7 @@ static void admit(struct control *control, const struct arrival *arrival, const 
 	struct order order = {
 		.kind = ORDER_PREPARE, .request = event->request, .ticket = ticket_index(control, ticket), .queue_ahead = ahead
 	};
-	fill_prediction(control, arrival->pool, event->class, &arrival->forecast, &order);
+	fill_prediction(control, arrival->route, arrival->pool, event->class, &arrival->forecast, &order);
 	give_order(control, &order);
 }
 

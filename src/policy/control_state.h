@@ -160,6 +160,9 @@ struct tenant {
 #define PRESSURE_PER_UNIT 20
 #define PRESSURE_SECONDS 3
 
+/* Before anything is known of how such predictions turn out. */
+#define GATE_FIRST 1.5
+
 struct route {
 	struct control_route settings;
 	struct ladder ladder;
@@ -293,9 +296,9 @@ void settle_rates(struct control *control, const struct ticket *ticket, uint64_t
 
 /* What a route's promise makes of an arrival's prediction. */
 void pressure_note(struct route *route, uint64_t second, double ratio);
-/* The latest forecast over what the route promises; 0 where it promises nothing. promised_ns: first token; own_ns: of it, its own prompt;
- * token_ns: each one after it. */
-double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t own_ns, int64_t token_ns,
+/* What is predicted over what the route promises; 0 where it promises nothing. expected_ns: first token, the middle of what such forecasts came to; own_ns: of it,
+ * its own prompt; token_ns: each one after it. */
+double pressure_of(const struct route *route, int64_t expected_ns, int64_t own_ns, int64_t token_ns,
                    uint32_t output_tokens);
 /* NS_NEVER where there is nothing to look at. */
 int64_t tick_first_ns(const struct control *control);

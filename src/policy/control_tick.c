@@ -16,17 +16,19 @@
  * nobody else waits helps no one. It misses the promise, and is counted so. */
 #define OWN_PERCENT 150
 
-double pressure_of(const struct control_route *settings, int64_t promised_ns, int64_t own_ns, int64_t token_ns,
+double pressure_of(const struct route *route, int64_t expected_ns, int64_t own_ns, int64_t token_ns,
                    uint32_t output_tokens)
 {
-	double pressure = 0;
+	const struct control_route *settings = &route->settings;
+	double late_ns = route->gate * (double)expected_ns;
 	double own = own_ns == NS_NEVER ? 0 : (double)own_ns * OWN_PERCENT / 100;
+	double pressure = 0;
 	if (settings->ttft_ns)
-		pressure = (double)promised_ns / fmax((double)settings->ttft_ns, own);
+		pressure = late_ns / fmax((double)settings->ttft_ns, own);
 	if (settings->tpot_ns && token_ns != NS_NEVER)
 		pressure = fmax(pressure, (double)token_ns / (double)settings->tpot_ns);
 	if (settings->e2e_ns && token_ns != NS_NEVER)
-		pressure = fmax(pressure, ((double)promised_ns + (double)token_ns * output_tokens) / (double)settings->e2e_ns);
+		pressure = fmax(pressure, (late_ns + (double)token_ns * output_tokens) / (double)settings->e2e_ns);
 	return pressure;
 }
 
@@ -53,11 +55,10 @@ static double measured_pressure(const struct control *control, const struct rout
 			                         .prompt_tokens = (uint32_t)route->prompt_tokens,
 			                         .output_tokens = (uint32_t)route->output_tokens };
 		const struct forecast forecast = forecast_request(control, pool, &usual);
-		int64_t promised_ns = forecast_promised_ns(control, pool, CLASS_STANDARD, forecast.first_token_ns);
-		if (promised_ns == NS_NEVER)
+		int64_t expected_ns = forecast_expected_ns(pool, CLASS_STANDARD, &forecast, forecast.first_token_ns);
+		if (expected_ns == NS_NEVER)
 			return 0; /* nobody asks, and nothing runs */
-		return route->gate * pressure_of(&route->settings, promised_ns, forecast.own_ns,
-		                                 forecast_token_ns(control, pool), usual.output_tokens);
+		return pressure_of(route, expected_ns, forecast.own_ns, forecast_token_ns(control, pool), usual.output_tokens);
 	}
 	uint32_t rank = (uint32_t)ceil(RANK * total);
 	uint32_t seen = 0;
@@ -91,12 +92,12 @@ static void step_route(struct control *control, uint32_t index)
 					   .kind = ORDER_RUNG, .ticket = CONTROL_TICKET_NONE, .route = index, .rung = route->ladder.rung });
 }
 
-/* A promise is of 95 of 100; one is kept in hand for what cannot be foreseen. Predictions that turn out too dark keep out who would have been in time:
- * followed as policy/quantile does, so that it rests where so many of those who are let in come late. */
+/* A promise is of 95 of 100; two are kept in hand for what cannot be foreseen. Followed as policy/quantile does: it rests where so many of those who are let in
+ * come late. One that is late among few moves it little, which a percentile of few would not. */
 #define GATE_LATE 0.03
 #define GATE_STEP 0.04
-#define GATE_MIN 0.4
-#define GATE_MAX 1.5
+#define GATE_MIN 0.8
+#define GATE_MAX 8
 
 void gate_note(struct route *route, bool is_in_time)
 {
