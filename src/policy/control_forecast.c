@@ -103,30 +103,29 @@ void replica_note_prompt(struct control *control, struct replica *replica, uint3
 	prompts->at_ns = control->now_ns;
 }
 
-/* The share of its time that the engine spends on prompts of less than half the length: they pass. */
-static double passed_share(const struct control *control, const struct replica *replica, uint32_t own_tokens)
+/* By how much shorter prompts that come by within `wait_ns` make it longer: the share of the engine's time that they take, as far as any are to be expected. */
+static double passed_factor(const struct control *control, const struct replica *replica, uint32_t own_tokens,
+                            int64_t wait_ns)
 {
 	const struct prompt_rates *prompts = &replica->prompts;
-	double sum = 0;
-	for (uint32_t i = 0; i < size_of_prompt(own_tokens); i++)
-		sum += prompts->rates[i];
-	sum *= exp(-(double)(control->now_ns - prompts->at_ns) / RATES_NS);
-	return fmin(sum * (double)replica->rates.prefill_ns / NS_PER_S, PASSED_SHARE_MAX);
+	double left = exp(-(double)(control->now_ns - prompts->at_ns) / RATES_NS);
+	double tokens = 0;
+	double count = 0;
+	for (uint32_t i = 0; i < size_of_prompt(own_tokens); i++) {
+		tokens += prompts->rates[i] * left;
+		count += prompts->rates[i] * left / (1.5 * (double)(1u << i)) * (double)wait_ns / NS_PER_S;
+	}
+	double share = fmin(tokens * (double)replica->rates.prefill_ns / NS_PER_S, PASSED_SHARE_MAX);
+	return 1 / (1 - share * fmin(count, 1));
 }
 
-/* How long the streams that run there go on, as far as is known: what is computed beside them takes longer by at most that. */
+/* How long those that are there go on streaming, as far as is known: what is computed beside them takes longer by at most that. */
 static int64_t streams_left_ns(const struct control *control, const struct replica *replica)
 {
-	uint32_t streams = 0;
 	uint32_t longest = 0;
-	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE; i = control->tickets[i].next) {
-		const struct ticket *ticket = &control->tickets[i];
-		if (ticket->state != TICKET_STREAMING)
-			continue;
-		streams++;
-		longest = (uint32_t)max_ll(longest, output_rest(ticket));
-	}
-	return streams ? predict_decode_ns(&replica->rates, longest, streams, replica->reserved_cells) : 0;
+	for (uint32_t i = replica->first; i != CONTROL_TICKET_NONE; i = control->tickets[i].next)
+		longest = (uint32_t)max_ll(longest, output_rest(&control->tickets[i]));
+	return predict_decode_ns(&replica->rates, longest, replica->in_flight, replica->reserved_cells);
 }
 
 int64_t replica_first_token_ns(const struct control *control, const struct replica *replica, uint32_t own_tokens,
@@ -138,11 +137,10 @@ int64_t replica_first_token_ns(const struct control *control, const struct repli
 		return predict_prefill_ns(&replica->rates, tokens, replica->in_flight);
 	int64_t alone_ns = predict_prefill_ns(&replica->rates, tokens, 0);
 	int64_t beside_ns = predict_prefill_ns(&replica->rates, tokens, 1) - alone_ns;
-	/* Those in front begin to stream when they are done. */
-	if (before == 0)
-		beside_ns = min_ll(beside_ns, streams_left_ns(control, replica));
-	double passed = 1 / (1 - passed_share(control, replica, own_tokens));
-	return min_ll((long long)((double)(alone_ns + beside_ns) * passed), PREDICT_MAX_NS);
+	beside_ns = min_ll(beside_ns, streams_left_ns(control, replica));
+	int64_t wait_ns = alone_ns + beside_ns;
+	double passed = passed_factor(control, replica, own_tokens, wait_ns);
+	return min_ll((long long)((double)wait_ns * passed), PREDICT_MAX_NS);
 }
 
 uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead)
