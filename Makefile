@@ -12,7 +12,7 @@ TESTS ?=
 export ENGINE CUDA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup embedding-model build run test install asan tsan fuzz format reference clean
+.PHONY: help setup embedding-model build run overload test install asan tsan fuzz format reference clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ENGINE=source [CUDA=1]] [PENSTOCK_CACHE=folder]'
@@ -30,6 +30,9 @@ build: setup ## compile, leaves build/penstock; requantizes the model once
 
 run: build ## serve CONFIG (examples/quickstart.yaml): the first token from nothing
 	@exec build/penstock serve --config $(CONFIG)
+
+overload: build ## a real trace at four times what the machine can do, against the built-in model (three minutes)
+	@tools/overload
 
 test: ## build and pass every suite; TESTS="unit layers" for some of them
 	@tools/setup test

@@ -311,7 +311,7 @@ void tick(struct control *control);
 void give_order(struct control *control, const struct order *order);
 bool has_room(const struct control *control);
 
-/* ---- control_forecast.c: what will become of a request ---- */
+/* ---- control_prefill.c: prompts in an engine ---- */
 
 /* Prompt tokens that it still has to compute, about: what is in flight, less what it has done of that by its last report and since. */
 uint64_t replica_backlog(const struct control *control, const struct replica *replica);
@@ -324,6 +324,11 @@ int64_t replica_first_token_ns(const struct control *control, const struct repli
 void replica_note_prompt(struct control *control, struct replica *replica, uint32_t tokens);
 /* Its report. */
 void replica_note_backlog(struct control *control, struct replica *replica, uint32_t tokens);
+/* Tokens of its answer still to come, about. */
+uint32_t output_rest(const struct ticket *ticket);
+
+/* ---- control_forecast.c: what will become of a request ---- */
+
 /* Tokens of a replica's work that stand before a request's first token: its own, and those in front as far as they cost it anything. */
 uint64_t replica_work(const struct replica *replica, uint32_t own_tokens, uint64_t tokens_ahead);
 /* How many requests of `cells` this replica may be sent now, 0 or more. */

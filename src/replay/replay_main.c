@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "replay/bake.h"
+#include "replay/consequences.h"
 #include "replay/fetch.h"
 #include "replay/keys.h"
 #include "replay/options.h"
@@ -290,20 +291,29 @@ static int run(struct command *command)
 		status = 2;
 	}
 	struct replay_summary summary = { 0 };
-	const struct replay_inputs inputs = { .settings = &command->settings,
-		                                  .workload = command->workload,
-		                                  .result = &result,
-		                                  .trace = command->options.trace,
-		                                  .target = command->options.target,
-		                                  .promise = command->options.promise,
-		                                  .speed = command->options.speed,
-		                                  .scale = command->options.scale };
+	struct replay_inputs inputs = { .settings = &command->settings,
+		                            .workload = command->workload,
+		                            .result = &result,
+		                            .trace = command->options.trace,
+		                            .target = command->options.target,
+		                            .promise = command->options.promise,
+		                            .speed = command->options.speed,
+		                            .scale = command->options.scale };
+	struct bytes said = { 0 };
+	struct bytes promises = { 0 };
+	/* An engine, or another gateway, has nothing to say. */
+	if (!error && command->options.admin && consequences_ask(command->options.admin, &said, &promises) == OK) {
+		inputs.consequences = bytes_span(&said);
+		inputs.promises = bytes_span(&promises);
+	}
 	if (!error && replay_summarize(&inputs, &summary) == OK) {
 		write_reports(command, &inputs, &summary);
 		status = replay_status(&inputs, &summary);
 	}
 	replay_summary_fini(&summary);
 	run_result_fini(&result);
+	bytes_fini(&said);
+	bytes_fini(&promises);
 	bytes_fini(&fault);
 	return status;
 }

@@ -90,6 +90,8 @@ struct replay_inputs {
 	const char *promise;
 	double speed;
 	double scale;
+	struct span consequences; /* what the gateway says of its promises, lines of text; empty = it was not asked */
+	struct span promises;     /* the same, as it came: JSON */
 };
 
 /* ERROR_MEMORY. */

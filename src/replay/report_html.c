@@ -227,6 +227,11 @@ void replay_write_html(const struct replay_inputs *inputs, const struct replay_s
 	write_times(summary, out);
 	write_outcomes(summary, out);
 	write_groups(summary, out);
+	if (inputs->consequences.len) {
+		bytes_append_literal(out, "<h2>The gateway says</h2><pre>");
+		plot_escape(out, inputs->consequences);
+		bytes_append_literal(out, "</pre>\n");
+	}
 	write_notes(inputs->workload, out);
 	bytes_append_literal(out, "</body></html>\n");
 }

@@ -186,6 +186,10 @@ void replay_write_json(const struct replay_inputs *inputs, const struct replay_s
 	write_text(out, "validity", validities[summary->validity]);
 	write_count(out, "status", (uint64_t)replay_status(inputs, summary));
 	write_promise(inputs, summary, out);
+	if (inputs->promises.len) {
+		write_key(out, "gateway");
+		bytes_append_span(out, span_trim(inputs->promises));
+	}
 	write_workload(inputs, out);
 	write_counts(inputs, summary, out);
 	write_key(out, "ms");

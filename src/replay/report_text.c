@@ -176,5 +176,9 @@ void replay_write_text(const struct replay_inputs *inputs, const struct replay_s
 	write_times(summary, out);
 	write_tokens(inputs, summary, out);
 	write_groups(summary, out);
+	if (inputs->consequences.len) {
+		bytes_append_literal(out, "\nThe gateway says\n");
+		bytes_append_span(out, inputs->consequences);
+	}
 	write_left_out(inputs, out);
 }

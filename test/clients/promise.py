@@ -254,8 +254,26 @@ async def scaling():
     checks.check("it stops cleanly with all of them", penstock.stop() == 0)
 
 
+async def bake():
+    """Thresholds of alerts from a replay, and a gateway that takes them."""
+    penstock = Penstock(LADDER)
+    thresholds, report = os.path.join(STATE, "thresholds.yaml"), os.path.join(STATE, "report.json")
+    done = await asyncio.to_thread(subprocess.run, [
+        PROGRAM, "replay", "synthetic:rate=8,duration=6s,prompt=20,output=10", "--target", f"http://127.0.0.1:{penstock.port}", "--quiet", "--admin",
+        f"http://127.0.0.1:{penstock.admin_port}", "--promise", "ttft_p95=600ms", "--bake-alerts", thresholds, "--json", report],
+        capture_output=True, text=True, timeout=60)
+    penstock.stop()
+    text = open(thresholds).read()
+    checks.check("a replay bakes thresholds, of the gateway's own waits, too", "queue_wait" in text and ("ttft" in text or "first_token" in text), text + done.stderr)
+    checks.check("its report has what the gateway says", "The gateway says" in done.stdout and "a promise of latency" in done.stdout, done.stdout)
+    checks.check("also for machines", json.load(open(report))["gateway"]["promises"][0]["kind"] == "latency")
+    baked = Penstock(f"alerts: {{thresholds: {thresholds}}}\n" + LADDER)
+    alerts = json.loads(baked.admin("/alerts?all=1")[1])
+    checks.check("a gateway takes them", alerts is not None and baked.stop() == 0)
+
+
 def main():
-    for part in (rates, concurrency, trimming, answer_checks, costs, conversations, ladder, scaling):
+    for part in (rates, concurrency, trimming, answer_checks, costs, conversations, ladder, scaling, bake):
         asyncio.run(part())
     checks.end()
 
