@@ -96,12 +96,16 @@ static void step_route(struct control *control, uint32_t index)
  * come late. One that is late among few moves it little, which a percentile of few would not. */
 #define GATE_LATE 0.03
 #define GATE_STEP 0.04
+/* The first ones are believed more: five times at first, less with each of a hundred. */
+#define GATE_STEP_FIRST 0.2
+#define GATE_STEP_LESS 0.0016
 #define GATE_MIN 0.8
 #define GATE_MAX 8
 
 void gate_note(struct route *route, bool is_in_time)
 {
-	double step = is_in_time ? 1 / (1 + GATE_STEP * GATE_LATE / (1 - GATE_LATE)) : 1 + GATE_STEP;
+	double size = fmax(GATE_STEP, GATE_STEP_FIRST - GATE_STEP_LESS * route->gate_count++);
+	double step = is_in_time ? 1 / (1 + size * GATE_LATE / (1 - GATE_LATE)) : 1 + size;
 	route->gate = fmin(fmax(route->gate * step, GATE_MIN), GATE_MAX);
 }
 

@@ -11,11 +11,11 @@ START_TEST(a_promise_with_its_consequences)
 	struct span page = span_of(
 		"{\"promises\":[{\"route\":\"assistant\",\"kind\":\"latency\",\"state\":\"broken\",\"window_s\":300,\"rung\":2,"
 		"\"rung_name\":\"try-again\",\"rung_moves\":4,\"indicators\":{\"ttft\":{\"state\":\"broken\",\"attainment\":0."
-	    "5,"
+		"5,"
 		"\"needed\":0.95,\"requests\":40,\"target_ms\":4000.0},\"refuse\":{\"state\":\"kept\",\"attainment\":1,"
-	    "\"needed\":0.95,"
+		"\"needed\":0.95,"
 		"\"requests\":40}},\"requests\":40,\"output_tokens\":900,\"cost\":{\"per\":\"request\",\"units\":20,\"total\":"
-	    "0.02,"
+		"0.02,"
 		"\"unit\":0.001,\"currency\":\"EUR\"}},{\"route\":\"other\",\"kind\":\"none\"}]}");
 	ck_error_is(consequences_write(page, &text), OK);
 	ck_assert_str_eq(bytes_text(&text),
