@@ -10,6 +10,8 @@
 #define RETRY_AFTER_SPREAD 10
 /* On try_again: how far people's first attempts may go towards the promise, so that those who get in keep it with room to spare. */
 #define TRY_AGAIN_PERCENT 80
+/* The gate follows what all tenants of the route see; who has less than its share of what waits is served sooner than that says. */
+#define SMALL_SHARE_PERCENT 130
 
 /* ---- refusing ---- */
 
@@ -127,6 +129,7 @@ struct arrival {
 	int64_t first_token_ns; /* not later */
 	int64_t expected_ns;    /* half of them sooner */
 	bool must_be_tried;
+	bool has_its_share; /* of what waits, or more; or there are no tenants to be told apart */
 };
 
 /* An opaque pool that has a place at a replica which is idle, or of which nothing is known yet: it is asked, whatever the forecast says, or it would never be
@@ -177,6 +180,9 @@ static struct arrival look_at(struct control *control, const struct event *event
 	arrival.wait_ns = max_ll(forecast_promised_ns(control, pool, class, forecast->wait_ns), forecast->wait_bound_ns);
 	arrival.first_token_ns = max_ll(promised_ns, forecast->first_token_bound_ns);
 	arrival.must_be_tried = must_be_tried(control, pool);
+	uint64_t own = pool->flows[event->tenant * CLASS_COUNT + event->class].count;
+	uint64_t queued = pool->queued_count ? pool->queued_count : 1;
+	arrival.has_its_share = control->tenant_count == 1 || own * pool->active_count >= queued;
 	return arrival;
 }
 
@@ -212,9 +218,10 @@ static enum refusal weigh_promise(const struct arrival *arrival, double pressure
 		return REFUSAL_TRY_AGAIN; /* not a matter of time: it is over until it is not */
 	if (!is_about_time || arrival->must_be_tried)
 		return REFUSAL_NONE;
-	if (is_last && pressure * 100 > TRY_AGAIN_PERCENT)
+	/* Room is kept by those who press: a tenant that has less than its share is not one of them. */
+	if (is_last && pressure * 100 > TRY_AGAIN_PERCENT && arrival->has_its_share)
 		return REFUSAL_TRY_AGAIN;
-	return pressure > 1 ? REFUSAL_PROMISE : REFUSAL_NONE;
+	return pressure * 100 > (arrival->has_its_share ? 100 : SMALL_SHARE_PERCENT) ? REFUSAL_PROMISE : REFUSAL_NONE;
 }
 
 /* Why not to take it, and after how long that may be otherwise. */

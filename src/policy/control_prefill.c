@@ -72,7 +72,7 @@ uint32_t output_rest(const struct ticket *ticket)
 
 #define RATES_NS (30.0 * NS_PER_S)
 /* With more than this taken by shorter prompts, those that come by are not what a forecast can be made of. */
-#define PASSED_SHARE_MAX 0.6
+#define PASSED_SHARE_MAX 0.3
 
 static uint32_t size_of_prompt(uint32_t tokens)
 {

@@ -204,7 +204,7 @@ static struct event random_arrival(struct model *model)
 		.route = (uint32_t)random_below(random, COUNT_OF(routes)),
 		.tenant = (uint32_t)random_below(random, TENANTS),
 		.limits = { .weight_permille = (uint32_t)random_below(random, 3) * 700,
-		            .concurrency = random_below(random, 8) ? 0 : 6,
+		            .concurrency = random_below(random, 8) ? 0 : 4,
 		            .requests_per_minute = random_below(random, 3) ? 0 : 20 },
 		.is_repeat = random_below(random, 10) == 0,
 		.prompt_tokens = (uint32_t)random_below(random, 500),
