@@ -729,7 +729,7 @@ async def _(name):
         shutil.rmtree(folder)
         return
     async with Faulty(by_name) as upstream:
-        with House(upstream, upstream="concurrency: 3", pool="queue: {requests: 1}", route="timeouts: {first_token: 2s, idle: 2s, total: 30s}",
+        with House(upstream, upstream="concurrency: 3", pool="queue: {requests: 0}", route="timeouts: {first_token: 2s, idle: 2s, total: 30s}",
                    environment=environment) as house:
             port = house.penstock.port
             running = []
