@@ -146,6 +146,8 @@ static enum error add_copies(struct workload *workload, const struct workload_ro
 
 static enum error multiply(struct workload *workload, const struct shape_settings *settings)
 {
+	if (workload->count == 0)
+		return OK;
 	const size_t count = workload->count;
 	const bool was_unsorted = workload->was_unsorted;
 	struct workload_row *rows = calloc(count + 1, sizeof(*rows));
