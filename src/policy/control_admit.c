@@ -1,5 +1,7 @@
 /* Whether a request is taken: its rates, the queue's room, the forecast against the bounds of its pool and the promise of its route. And what one that is not is
  * told: when to come again. */
+#include <math.h>
+
 #include "base/clock.h"
 #include "base/macros.h"
 #include "policy/control_state.h"
@@ -10,8 +12,9 @@
 #define RETRY_AFTER_SPREAD 10
 /* On try_again: how far people's first attempts may go towards the promise, so that those who get in keep it with room to spare. */
 #define TRY_AGAIN_PERCENT 80
-/* The gate follows what all tenants of the route see; who has less than its share of what waits is served sooner than that says. */
-#define SMALL_SHARE_PERCENT 130
+/* So long after another tenant's request a tenant is not alone. */
+#define OTHERS_NS (10 * NS_PER_S)
+#define PRESSING_PERCENT 50
 
 /* ---- refusing ---- */
 
@@ -119,6 +122,13 @@ void settle_rates(struct control *control, const struct ticket *ticket, uint64_t
 
 /* ---- weighing ---- */
 
+/* A tenant among those that were here of late. */
+enum standing {
+	ALONE,
+	PRESSING, /* more than half of what is open is its own */
+	BESIDE
+};
+
 /* An arrival, and what is predicted for it. */
 struct arrival {
 	const struct event *event;
@@ -129,7 +139,7 @@ struct arrival {
 	int64_t first_token_ns; /* not later */
 	int64_t expected_ns;    /* half of them sooner */
 	bool must_be_tried;
-	bool has_its_share; /* of what waits, or more; or there are no tenants to be told apart */
+	enum standing standing;
 };
 
 /* An opaque pool that has a place at a replica which is idle, or of which nothing is known yet: it is asked, whatever the forecast says, or it would never be
@@ -180,9 +190,9 @@ static struct arrival look_at(struct control *control, const struct event *event
 	arrival.wait_ns = max_ll(forecast_promised_ns(control, pool, class, forecast->wait_ns), forecast->wait_bound_ns);
 	arrival.first_token_ns = max_ll(promised_ns, forecast->first_token_bound_ns);
 	arrival.must_be_tried = must_be_tried(control, pool);
-	uint64_t own = pool->flows[event->tenant * CLASS_COUNT + event->class].count;
-	uint64_t queued = pool->queued_count ? pool->queued_count : 1;
-	arrival.has_its_share = control->tenant_count == 1 || own * pool->active_count >= queued;
+	bool has_others = control->switched_ns && control->now_ns - control->switched_ns < OTHERS_NS;
+	bool has_most = 2 * (uint64_t)control->tenants[event->tenant].open > control->used;
+	arrival.standing = !has_others ? ALONE : has_most ? PRESSING : BESIDE;
 	return arrival;
 }
 
@@ -218,10 +228,13 @@ static enum refusal weigh_promise(const struct arrival *arrival, double pressure
 		return REFUSAL_TRY_AGAIN; /* not a matter of time: it is over until it is not */
 	if (!is_about_time || arrival->must_be_tried)
 		return REFUSAL_NONE;
-	/* Room is kept by those who press: a tenant that has less than its share is not one of them. */
-	if (is_last && pressure * 100 > TRY_AGAIN_PERCENT && arrival->has_its_share)
+	/* The gate follows what all tenants of the route see. Who presses leaves room for the others, who are held against what is expected for them. */
+	double most = arrival->standing == PRESSING ? PRESSING_PERCENT / 100.0 : 1;
+	if (arrival->standing == BESIDE)
+		most = fmax(route->gate, 1);
+	else if (is_last && pressure > most * TRY_AGAIN_PERCENT / 100)
 		return REFUSAL_TRY_AGAIN;
-	return pressure * 100 > (arrival->has_its_share ? 100 : SMALL_SHARE_PERCENT) ? REFUSAL_PROMISE : REFUSAL_NONE;
+	return pressure > most ? REFUSAL_PROMISE : REFUSAL_NONE;
 }
 
 /* Why not to take it, and after how long that may be otherwise. */
@@ -319,6 +332,9 @@ void take_arrival(struct control *control, const struct event *event)
 	struct pool *pool = &control->pools[event->pool];
 	const struct rates rates = rates_of(control, event);
 	rates.tenant->limits = event->limits;
+	if (event->tenant != control->last_tenant)
+		control->switched_ns = control->now_ns;
+	control->last_tenant = event->tenant;
 	predict_ratio_age(&pool->ratios[event->class], control->now_ns);
 	const struct arrival arrival = look_at(control, event);
 	int64_t again_ns = 0;

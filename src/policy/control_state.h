@@ -194,6 +194,8 @@ struct control {
 	struct route *routes;
 	uint32_t route_count;
 	struct tenant *tenants;
+	uint32_t last_tenant; /* whose arrival was the last one */
+	int64_t switched_ns;  /* when that was another one's than the one before; 0 = never */
 	uint32_t tenant_count;
 	struct heap expiries;
 	struct heap resting;
