@@ -1,3 +1,4 @@
+/* The figures of a run from its records, once it is over: sorted samples, so percentiles are exact (nearest rank). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
