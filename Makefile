@@ -31,7 +31,7 @@ build: setup ## compile, leaves build/penstock; requantizes the model once
 run: build ## serve CONFIG (examples/quickstart.yaml): the first token from nothing
 	@exec build/penstock serve --config $(CONFIG)
 
-overload: build ## a real trace at four times what the machine can do, against the built-in model (three minutes)
+overload: build ## a real trace at four times what the machine can do, against the built-in model (a minute or two)
 	@tools/overload
 
 test: ## build and pass every suite; TESTS="unit layers" for some of them
